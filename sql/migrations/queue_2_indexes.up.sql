@@ -1,0 +1,9 @@
+-- Guarantees that a claim reads only jobs that can run, in the order in which they run: failed,
+-- scheduled and held rows are not in its index.
+CREATE INDEX ON {table} (priority, schedule, id) WHERE state = 'AVAILABLE';
+
+-- Guarantees that the next due time is one step away, however many jobs are scheduled.
+CREATE INDEX ON {table} (schedule) WHERE state IN ('SCHEDULED', 'RETRY');
+
+-- Guarantees that a rescue reads only what is held: no more rows than jobs run at a time.
+CREATE INDEX ON {table} (expires) WHERE state IN ('RESERVED', 'IN_PROGRESS');

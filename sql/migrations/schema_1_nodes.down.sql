@@ -1,0 +1,2 @@
+DROP TABLE {schema}.job_queue_nodes;
+DROP TABLE {schema}.job_queue_migrations;

@@ -1,0 +1,54 @@
+-- Guarantees that inserts of a busy queue never queue up on PostgreSQL's notification lock: the channel
+-- is notified only where some producer waits.
+--
+-- A waiting producer holds an advisory lock in share mode, its key made of the table's oid. Trying the
+-- same key exclusively fails exactly while somebody holds it. Advisory locks know no snapshots, so the
+-- answer is of this instant; the producer looks once more after it has taken its lock, and goes on
+-- looking until every transaction that was under way then has ended.
+CREATE FUNCTION {schema}.job_queue_announce(queue oid, channel text) RETURNS void
+LANGUAGE plpgsql AS $function$
+DECLARE
+    key CONSTANT bigint := 4716510246293143552 + queue::bigint;
+BEGIN
+    -- The parentheses keep the inner THEN from ending the IF.
+    IF (CASE WHEN pg_catalog.pg_try_advisory_lock(key)
+             THEN NOT pg_catalog.pg_advisory_unlock(key)
+             ELSE true
+        END) THEN
+        PERFORM pg_catalog.pg_notify(channel, '');
+    END IF;
+END
+$function$;
+
+-- Guarantees one announcement a statement, whatever the number of rows, COPY included.
+CREATE FUNCTION {schema}.job_queue_inserted() RETURNS trigger
+LANGUAGE plpgsql AS $function$
+BEGIN
+    PERFORM {schema}.job_queue_announce(TG_RELID, TG_ARGV[0]);
+    RETURN NULL;
+END
+$function$;
+
+-- Guarantees that a new row is SCHEDULED if its time is to come and AVAILABLE if it has come, not
+-- started, and held by nobody, whatever its writer said.
+CREATE FUNCTION {schema}.job_queue_admit() RETURNS trigger
+LANGUAGE plpgsql AS $function$
+BEGIN
+    NEW.state := CASE WHEN NEW.schedule > pg_catalog.clock_timestamp() THEN 'SCHEDULED' ELSE 'AVAILABLE' END;
+    NEW.attempt := 0;
+    NEW.expires := NULL;
+    NEW.node := NULL;
+    RETURN NEW;
+END
+$function$;
+
+-- Guarantees that a failed attempt is kept with its time and number, and that no job gathers them without
+-- bound: the newest 20 stay.
+CREATE FUNCTION {schema}.job_queue_record(errors jsonb, attempt integer, error jsonb) RETURNS jsonb
+LANGUAGE sql STABLE AS $function$
+    SELECT CASE WHEN pg_catalog.jsonb_array_length(errors) >= 20 THEN errors - 0
+                ELSE COALESCE(errors, '[]'::jsonb)
+           END
+        || pg_catalog.jsonb_build_array(
+               pg_catalog.jsonb_build_object('at', pg_catalog.now(), 'attempt', attempt, 'error', error))
+$function$;

@@ -1,0 +1,37 @@
+-- Guarantees that a job is reserved by one process at most, in the order (priority, schedule, id), and
+-- that a process which holds jobs counts as alive from the same commit on. Tells when the next job is due,
+-- so that nobody has to ask. Rows that others have locked are skipped, never waited for.
+-- $1 how many, $2 reservation_timeout in seconds, $3 node, $4 dead_after in seconds, $5 name of the process
+WITH picked AS MATERIALIZED (
+    SELECT id
+      FROM {table}
+     WHERE state = 'AVAILABLE'
+     ORDER BY priority, schedule, id
+     LIMIT $1
+       FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE {table} AS job
+       SET state = 'RESERVED',
+           expires = now() + make_interval(secs => $2),
+           node = $3,
+           updated_at = now()
+      FROM picked
+     WHERE job.id = picked.id
+    RETURNING job.id, job.lease, job.attempt, job.max_attempts, job.priority, job.schedule, job.inserted_at,
+              job.notify, {kind} AS kind, job.params
+), alive AS (
+    INSERT INTO {schema}.job_queue_nodes AS known (node, name, dead_at)
+    SELECT $3, $5, now() + make_interval(secs => $4)
+     WHERE EXISTS (SELECT FROM claimed)
+    ON CONFLICT (node) DO UPDATE
+       SET dead_at = EXCLUDED.dead_at
+     -- Most claims find the heartbeat fresh and leave its row alone.
+     WHERE known.dead_at < now() + make_interval(secs => $4 * 0.75)
+), next AS (
+    SELECT EXTRACT(epoch FROM min(schedule) - now())::float8 AS due_in
+      FROM {table}
+     WHERE state IN ('SCHEDULED', 'RETRY')
+)
+SELECT next.due_in, claimed.*
+  FROM next LEFT JOIN claimed ON true
+ ORDER BY claimed.priority, claimed.schedule, claimed.id

@@ -1,0 +1,24 @@
+-- Guarantees that a start tells everything that is missing at once.
+-- $1 schema, $2 table
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS has_schema,
+       COALESCE((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = $1), false) AS usage,
+       queue.oid AS queue,
+       (SELECT format_type(atttypid, NULL)
+          FROM pg_attribute WHERE attrelid = queue.oid AND attname = 'params' AND NOT attisdropped) AS params,
+       shared.oid AS migrations,
+       nodes.oid AS nodes,
+       ARRAY(SELECT privilege
+               FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+              WHERE queue.oid IS NOT NULL AND NOT has_table_privilege(queue.oid, privilege)) AS missing_on_queue,
+       ARRAY(SELECT privilege
+               FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+              WHERE nodes.oid IS NOT NULL AND NOT has_table_privilege(nodes.oid, privilege)) AS missing_on_nodes,
+       COALESCE(has_table_privilege(shared.oid, 'SELECT'), true) AS reads_migrations,
+       current_user::text AS role
+  FROM (VALUES (1)) AS one
+  LEFT JOIN (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+              WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')) AS queue ON true
+  LEFT JOIN (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+              WHERE n.nspname = $1 AND c.relname = 'job_queue_migrations') AS shared ON true
+  LEFT JOIN (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+              WHERE n.nspname = $1 AND c.relname = 'job_queue_nodes') AS nodes ON true

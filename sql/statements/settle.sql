@@ -1,0 +1,60 @@
+-- Guarantees that an attempt which did not complete leaves its error beside the job, and that only the
+-- process that still holds the job decides what becomes of it. Waits for no lock: a row that somebody has
+-- locked is reported as BUSY. Whoever waits for work hears of it.
+-- $1 ids, $2 leases, $3 verdicts (RETRY, FAIL, SNOOZE, RETURN), $4 delays in seconds, $5 errors as JSON or null
+WITH wanted AS (
+    SELECT *
+      FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[], $5::text[])
+           AS wanted (id, lease, verdict, delay, error)
+), mine AS MATERIALIZED (
+    SELECT job.id, job.lease, wanted.verdict, wanted.delay, wanted.error::jsonb AS error
+      FROM {table} AS job JOIN wanted USING (id, lease)
+     WHERE job.state = 'IN_PROGRESS'
+     ORDER BY job.id
+       FOR UPDATE OF job SKIP LOCKED
+), settled AS (
+    UPDATE {table} AS job
+       SET state = CASE mine.verdict
+                   WHEN 'SNOOZE' THEN 'SCHEDULED'
+                   WHEN 'RETURN' THEN 'AVAILABLE'
+                   WHEN 'RETRY' THEN CASE WHEN job.attempt < job.max_attempts THEN 'RETRY' ELSE 'FAILED' END
+                   ELSE 'FAILED'
+                   END,
+           -- An attempt that was put off or broken off by a shutdown does not count.
+           attempt = job.attempt - CASE WHEN mine.verdict IN ('SNOOZE', 'RETURN') THEN 1 ELSE 0 END,
+           schedule = CASE
+                      WHEN mine.verdict = 'SNOOZE' OR mine.verdict = 'RETRY' AND job.attempt < job.max_attempts
+                      THEN now() + make_interval(secs => mine.delay)
+                      ELSE job.schedule
+                      END,
+           expires = NULL,
+           node = NULL,
+           errors = CASE WHEN mine.error IS NULL THEN job.errors
+                         ELSE {schema}.job_queue_record(job.errors, job.attempt, mine.error) END,
+           updated_at = now()
+      FROM mine
+     WHERE job.id = mine.id
+    RETURNING job.id, job.lease, job.state, job.notify
+), told AS (
+    SELECT count(CASE state
+                 WHEN 'RETRY' THEN pg_notify({retry_literal}, notify)
+                 WHEN 'FAILED' THEN pg_notify({failed_literal}, notify)
+                 END)
+      FROM settled
+     WHERE notify IS NOT NULL
+), announced AS (
+    SELECT count({schema}.job_queue_announce({table_literal}::regclass, {channel_literal}))
+     WHERE EXISTS (SELECT FROM settled WHERE state <> 'FAILED')
+)
+SELECT wanted.id,
+       wanted.lease,
+       CASE WHEN settled.id IS NOT NULL THEN settled.state
+            WHEN EXISTS (SELECT FROM {table} AS job
+                          WHERE job.id = wanted.id AND job.lease = wanted.lease AND job.state = 'IN_PROGRESS')
+            THEN 'BUSY'
+            ELSE 'LOST'
+       END AS outcome
+  FROM wanted
+  LEFT JOIN settled USING (id, lease)
+ CROSS JOIN told
+ CROSS JOIN announced

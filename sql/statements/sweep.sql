@@ -1,0 +1,69 @@
+-- Guarantees that what is due becomes available and that what a dead process or a lapsed hold left behind
+-- comes back, in bounded batches and without waiting for a lock that a handler holds; tells when to look next.
+-- $1 batch, $2 grace in seconds for a lapsed execution, whose own process comes first
+WITH due AS MATERIALIZED (
+    SELECT id
+      FROM {table}
+     WHERE state IN ('SCHEDULED', 'RETRY')
+       AND schedule <= now()
+     ORDER BY schedule
+     LIMIT $1
+       FOR UPDATE SKIP LOCKED
+), activated AS (
+    UPDATE {table} AS job
+       SET state = 'AVAILABLE',
+           expires = NULL,
+           updated_at = now()
+      FROM due
+     WHERE job.id = due.id
+    RETURNING job.id
+), abandoned AS MATERIALIZED (
+    SELECT job.id,
+           job.attempt,
+           CASE WHEN job.node IS NULL OR alive.node IS NOT NULL
+                THEN 'the hold lapsed' || COALESCE(' (process ' || job.node || ')', '')
+                ELSE 'the process that ran it died (process ' || job.node || ')'
+           END AS cause
+      FROM {table} AS job
+      LEFT JOIN {schema}.job_queue_nodes AS alive ON alive.node = job.node AND alive.dead_at > now()
+     WHERE job.state IN ('RESERVED', 'IN_PROGRESS')
+       AND (job.node IS NOT NULL AND alive.node IS NULL
+            OR job.expires < now() - make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END))
+     ORDER BY job.expires
+     LIMIT $1
+       FOR UPDATE OF job SKIP LOCKED
+), rescued AS (
+    UPDATE {table} AS job
+       SET state = CASE WHEN job.state = 'IN_PROGRESS' AND job.attempt >= job.max_attempts
+                        THEN 'FAILED' ELSE 'AVAILABLE' END,
+           expires = NULL,
+           node = NULL,
+           errors = CASE WHEN job.state = 'IN_PROGRESS' THEN {schema}.job_queue_record(
+                         job.errors, job.attempt, jsonb_build_array(abandoned.cause)) ELSE job.errors END,
+           updated_at = now()
+      FROM abandoned
+     WHERE job.id = abandoned.id
+    RETURNING job.id, job.state, job.notify
+), told AS (
+    SELECT count(pg_notify({failed_literal}, notify)) FROM rescued WHERE state = 'FAILED' AND notify IS NOT NULL
+), announced AS (
+    SELECT count({schema}.job_queue_announce({table_literal}::regclass, {channel_literal}))
+     WHERE EXISTS (SELECT FROM activated) OR EXISTS (SELECT FROM rescued WHERE state <> 'FAILED')
+)
+SELECT (SELECT count(*) FROM activated) AS activated,
+       (SELECT count(*) FROM rescued WHERE state = 'AVAILABLE') AS rescued,
+       (SELECT count(*) FROM rescued WHERE state = 'FAILED') AS failed,
+       EXISTS (SELECT FROM {table} WHERE state = 'AVAILABLE') AS available,
+       -- What was skipped because somebody had locked it is due still, and at once.
+       (SELECT EXTRACT(epoch FROM min(schedule) - now())::float8
+          FROM {table}
+         WHERE state IN ('SCHEDULED', 'RETRY') AND id NOT IN (SELECT id FROM due)) AS due_in,
+       (SELECT EXTRACT(epoch FROM min(LEAST(
+                   job.expires + make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END),
+                   known.dead_at)) - now())::float8
+          FROM {table} AS job
+          LEFT JOIN {schema}.job_queue_nodes AS known ON known.node = job.node
+         WHERE job.state IN ('RESERVED', 'IN_PROGRESS') AND job.id NOT IN (SELECT id FROM abandoned)) AS lapse_in,
+       told.*,
+       announced.*
+  FROM told CROSS JOIN announced

@@ -1,0 +1,79 @@
+//! How the actors of one queue find each other, although each may be replaced.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::{Addr, Message};
+
+use super::{poller::PollerActor, producer::ProducerActor, supervisor::SupervisorActor};
+use crate::run::demand::WorkerId;
+
+/// A mailbox that takes all: demand is the bound on work, and a message that does not fit would be lost.
+pub(crate) const MAILBOX: usize = 1 << 20;
+
+/// The present actors of a queue. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Members(Arc<Mutex<Present>>);
+
+#[derive(Debug, Default)]
+struct Present {
+    producer: Option<Addr<ProducerActor>>,
+    poller: Option<Addr<PollerActor>>,
+}
+
+impl Members {
+    pub(crate) fn producer(&self) -> Option<Addr<ProducerActor>> {
+        self.lock().producer.clone()
+    }
+
+    pub(crate) fn poller(&self) -> Option<Addr<PollerActor>> {
+        self.lock().poller.clone()
+    }
+
+    pub(crate) fn set_producer(&self, producer: Addr<ProducerActor>) {
+        self.lock().producer = Some(producer);
+    }
+
+    pub(crate) fn set_poller(&self, poller: Addr<PollerActor>) {
+        self.lock().poller = Some(poller);
+    }
+
+    /// Lets go of the addresses, which would keep their actors alive.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Present::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Present> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Member {
+    Producer,
+    Poller,
+    Worker(WorkerId),
+}
+
+/// An actor is gone, whether it stopped, panicked, or its arbiter ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Died(pub(crate) Member);
+
+/// Tells the supervisor when the actor that owns this is dropped.
+///
+/// actix restarts no actor that panicked, and calls nothing back; but it drops it.
+#[derive(Debug)]
+pub(crate) struct Lifeline {
+    pub(crate) member: Member,
+    pub(crate) supervisor: Addr<SupervisorActor>,
+}
+
+impl Drop for Lifeline {
+    fn drop(&mut self) {
+        if self.supervisor.try_send(Died(self.member)).is_err() {
+            // Without its supervisor the queue has ended.
+            log::debug!("{:?} ended after its supervisor", self.member);
+        }
+    }
+}

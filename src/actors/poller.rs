@@ -1,0 +1,148 @@
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use tokio::time::Instant;
+
+use super::{
+    members::{Lifeline, MAILBOX, Members},
+    producer::Look,
+};
+use crate::{
+    error::DatabaseError,
+    run::{backoff::reconnect_delay, care, shared::Shared, wake},
+    store::Swept,
+};
+
+/// Fires the messages by which jobs become due and holds lapse, and keeps this process's own holds alive.
+pub(crate) struct PollerActor {
+    shared: Arc<Shared>,
+    members: Members,
+    next: Option<(Instant, SpawnHandle)>,
+    /// A sweep is under way; cleared by [`PollerActor::swept`], on failure too.
+    sweeping: bool,
+    /// A heartbeat is under way; cleared when it ends.
+    beating: bool,
+    /// The database could not be reached so many times in a row.
+    failures: u32,
+    _lifeline: Lifeline,
+}
+
+/// Activates what is due, and takes back what nobody holds any more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Sweep;
+
+/// Says that this process lives, and looks after the jobs that it holds.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Beat;
+
+/// The producer has claimed: when the next job is due, as the claim saw it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Looked {
+    pub(crate) due_in: Option<Duration>,
+}
+
+impl PollerActor {
+    pub(crate) fn new(shared: Arc<Shared>, members: Members, lifeline: Lifeline) -> Self {
+        Self { shared, members, next: None, sweeping: false, beating: false, failures: 0, _lifeline: lifeline }
+    }
+
+    /// Sweeps no later than this.
+    fn sweep_within(&mut self, delay: Duration, ctx: &mut Context<Self>) {
+        let at = Instant::now() + delay;
+        match self.next.take() {
+            Some((planned, timer)) if planned <= at => self.next = Some((planned, timer)),
+            earlier => {
+                if let Some((_, timer)) = earlier {
+                    ctx.cancel_future(timer);
+                }
+                let timer = ctx.notify_later(Sweep, delay);
+                self.next = Some((at, timer));
+            }
+        }
+    }
+
+    fn swept(&mut self, swept: Result<Swept, DatabaseError>, ctx: &mut Context<Self>) {
+        self.sweeping = false;
+        let swept = match swept {
+            Ok(swept) => swept,
+            Err(error) => {
+                self.shared.tally.away(&error);
+                self.sweep_within(reconnect_delay(self.failures), ctx);
+                self.failures = self.failures.saturating_add(1);
+                return;
+            }
+        };
+        self.failures = 0;
+        self.shared.tally.back();
+        if swept.rescued + swept.failed > 0 {
+            log::warn!(
+                "queue {}: {} jobs of dead processes or lapsed holds are available again, {} are failed",
+                self.shared.store.name,
+                swept.rescued,
+                swept.failed
+            );
+        }
+        if (swept.available || swept.activated + swept.rescued > 0)
+            && let Some(producer) = self.members.producer()
+            && producer.try_send(Look).is_err()
+        {
+            log::debug!("the producer is being replaced");
+        }
+        self.sweep_within(wake::after_sweep(&swept, self.shared.settings.poll_interval), ctx);
+    }
+}
+
+impl Actor for PollerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.notify(Sweep);
+        ctx.run_interval(self.shared.settings.dead_after / care::BEATS, |_, ctx| ctx.notify(Beat));
+    }
+}
+
+impl Handler<Sweep> for PollerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Sweep, ctx: &mut Self::Context) {
+        if self.sweeping {
+            return;
+        }
+        self.sweeping = true;
+        if let Some((_, timer)) = self.next.take() {
+            ctx.cancel_future(timer);
+        }
+        let shared = Arc::clone(&self.shared);
+        let sweep = async move { shared.store.sweep().await };
+        ctx.spawn(sweep.into_actor(self).map(|swept, act, ctx| act.swept(swept, ctx)));
+    }
+}
+
+impl Handler<Looked> for PollerActor {
+    type Result = ();
+
+    fn handle(&mut self, Looked { due_in }: Looked, ctx: &mut Self::Context) {
+        if let Some(due_in) = due_in {
+            self.sweep_within(due_in, ctx);
+        }
+        self.sweep_within(wake::follow_up(self.shared.settings.dead_after), ctx);
+    }
+}
+
+impl Handler<Beat> for PollerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Beat, ctx: &mut Self::Context) {
+        if self.beating || self.shared.holds.is_empty() {
+            return;
+        }
+        self.beating = true;
+        let shared = Arc::clone(&self.shared);
+        let care = async move { care::look_after(&shared).await };
+        ctx.spawn(care.into_actor(self).map(|(), act, _| act.beating = false));
+    }
+}

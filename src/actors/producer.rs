@@ -1,0 +1,294 @@
+use std::{sync::Arc, time::Duration};
+
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler, WrapFuture,
+};
+use tokio::sync::oneshot;
+use tokio_stream::wrappers::WatchStream;
+
+use super::{
+    members::{Lifeline, MAILBOX, Members},
+    poller::Looked,
+    worker::{Perform, WorkerActor},
+};
+use crate::{
+    database::{Horizon, Signal, Subscription},
+    error::DatabaseError,
+    run::{
+        backoff::reconnect_delay,
+        demand::{Demands, WorkerId},
+        shared::Shared,
+        waiting::{Next, Waiting},
+    },
+    store::Claim,
+};
+
+/// Holds the demand of the workers and the stream of notifications, and claims jobs for the one when told
+/// by the other.
+pub(crate) struct ProducerActor {
+    epoch: u64,
+    shared: Arc<Shared>,
+    members: Members,
+    demands: Demands<Addr<WorkerActor>>,
+    subscription: Option<Subscription>,
+    waiting: Waiting,
+    /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
+    claiming: bool,
+    /// Something happened that the claim under way may not have seen.
+    again: bool,
+    /// The database could not be reached so many times in a row.
+    failures: u32,
+    draining: bool,
+    drained: Vec<oneshot::Sender<()>>,
+    _lifeline: Lifeline,
+}
+
+/// A worker has room for so many jobs more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Demand {
+    pub(crate) worker: WorkerId,
+    /// The producer that it was told to ask; another's demand was counted there.
+    pub(crate) epoch: u64,
+    pub(crate) jobs: usize,
+    pub(crate) performer: Addr<WorkerActor>,
+}
+
+/// A worker is gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Forget(pub(crate) WorkerId);
+
+/// There may be jobs to claim.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Look;
+
+/// Claims no more; answers once no claim is under way.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct StopClaiming;
+
+impl ProducerActor {
+    pub(crate) fn new(
+        epoch: u64,
+        shared: Arc<Shared>,
+        members: Members,
+        subscription: Option<Subscription>,
+        lifeline: Lifeline,
+    ) -> Self {
+        Self {
+            epoch,
+            shared,
+            members,
+            demands: Demands::new(),
+            subscription,
+            waiting: Waiting::default(),
+            claiming: false,
+            again: false,
+            failures: 0,
+            draining: false,
+            drained: Vec::new(),
+            _lifeline: lifeline,
+        }
+    }
+
+    /// Claims for all unmet demand, unless a claim is under way already.
+    fn claim(&mut self, ctx: &mut Context<Self>) {
+        let wanted = self.demands.total();
+        if self.draining || wanted == 0 {
+            return;
+        }
+        if self.claiming {
+            self.again = true;
+            return;
+        }
+        self.claiming = true;
+        self.again = false;
+        let shared = Arc::clone(&self.shared);
+        let claim = async move {
+            shared.store.claim(wanted, shared.settings.reservation_timeout, &shared.node).await
+        };
+        ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| act.claimed(wanted, claim, ctx)));
+    }
+
+    fn claimed(&mut self, wanted: usize, claim: Result<Claim, DatabaseError>, ctx: &mut Context<Self>) {
+        self.claiming = false;
+        let claim = match claim {
+            Ok(claim) => claim,
+            Err(error) => {
+                self.shared.tally.away(&error);
+                ctx.run_later(reconnect_delay(self.failures), Self::claim);
+                self.failures = self.failures.saturating_add(1);
+                return self.report_drained();
+            }
+        };
+        self.failures = 0;
+        self.shared.tally.back();
+        let (count, due_in) = (claim.jobs.len(), claim.due_in);
+        self.give(claim, ctx);
+        self.report_drained();
+        if let Some(poller) = self.members.poller()
+            && poller.try_send(Looked { due_in }).is_err()
+        {
+            log::debug!("the poller is being replaced");
+        }
+        if count >= wanted {
+            // Nothing tells whether there is more, and nobody needs to announce it.
+            if self.demands.total() == 0 && self.waiting.stop()
+                && let Some(subscription) = &self.subscription
+            {
+                subscription.unwait();
+            }
+            self.claim(ctx);
+        } else if self.again {
+            self.claim(ctx);
+        } else {
+            self.wait(ctx);
+        }
+    }
+
+    /// Hands the jobs to workers that asked; what no worker wants any more goes back.
+    fn give(&mut self, claim: Claim, ctx: &mut Context<Self>) {
+        let mut unwanted = Vec::new();
+        for mut job in claim.jobs {
+            loop {
+                let Some((worker, performer)) = self.demands.take().filter(|_| !self.draining) else {
+                    unwanted.push(job.id);
+                    break;
+                };
+                match performer.try_send(Perform(job)) {
+                    Ok(()) => break,
+                    Err(actix::prelude::SendError::Full(Perform(back)) | actix::prelude::SendError::Closed(Perform(back))) => {
+                        self.demands.forget(worker);
+                        job = back;
+                    }
+                }
+            }
+        }
+        if !unwanted.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            let give_back = async move {
+                if let Err(error) = shared.store.unreserve(&shared.node, Some(&unwanted)).await {
+                    // The reservation lapses by itself.
+                    shared.tally.away(&error);
+                }
+            };
+            ctx.spawn(give_back.into_actor(self));
+        }
+    }
+
+    /// All jobs there were are claimed: has inserts announce themselves, or looks whether they do.
+    fn wait(&mut self, ctx: &mut Context<Self>) {
+        let Some(subscription) = &self.subscription else {
+            return;
+        };
+        match self.waiting.after_short_claim() {
+            Next::Rest => {}
+            Next::Announce => {
+                let wait = subscription.wait();
+                ctx.spawn(wait.into_actor(self).map(Self::announced));
+            }
+            Next::LookAgain { mark, after } => {
+                let horizon = subscription.horizon(mark);
+                let later = async move {
+                    tokio::time::sleep(after).await;
+                    horizon.await
+                };
+                ctx.spawn(later.into_actor(self).map(Self::announced));
+            }
+        }
+    }
+
+    fn announced(horizon: Option<Horizon>, act: &mut Self, ctx: &mut Context<Self>) {
+        if act.waiting.announced(horizon) {
+            act.claim(ctx);
+        } else {
+            // The key was taken just then, or the connection is lost, whose return is signalled.
+            ctx.run_later(RETRY_WAIT, Self::claim);
+        }
+    }
+
+    fn report_drained(&mut self) {
+        if self.draining {
+            for waits in self.drained.drain(..) {
+                // Whoever asked may have given up.
+                let _ = waits.send(());
+            }
+        }
+    }
+}
+
+/// Another session holds a queue's key to itself for the length of an expression.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+impl Actor for ProducerActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(subscription) = &self.subscription {
+            ctx.add_stream(WatchStream::new(subscription.signal()));
+        }
+    }
+}
+
+impl StreamHandler<Signal> for ProducerActor {
+    fn handle(&mut self, signal: Signal, ctx: &mut Self::Context) {
+        self.waiting.listening_on(signal.connection);
+        self.claim(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {
+        log::warn!("queue {} hears no notifications any more and polls", self.shared.store.name);
+    }
+}
+
+impl Handler<Demand> for ProducerActor {
+    type Result = ();
+
+    fn handle(&mut self, demand: Demand, ctx: &mut Self::Context) {
+        if demand.epoch == self.epoch {
+            self.demands.add(demand.worker, demand.jobs, demand.performer);
+            self.claim(ctx);
+        }
+    }
+}
+
+impl Handler<Forget> for ProducerActor {
+    type Result = ();
+
+    fn handle(&mut self, Forget(worker): Forget, _: &mut Self::Context) {
+        self.demands.forget(worker);
+    }
+}
+
+impl Handler<Look> for ProducerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
+        self.claim(ctx);
+    }
+}
+
+impl Handler<StopClaiming> for ProducerActor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: StopClaiming, _: &mut Self::Context) -> Self::Result {
+        self.draining = true;
+        if self.waiting.stop()
+            && let Some(subscription) = &self.subscription
+        {
+            subscription.unwait();
+        }
+        if !self.claiming {
+            return Box::pin(async {});
+        }
+        let (waits, drained) = oneshot::channel();
+        self.drained.push(waits);
+        Box::pin(async move {
+            // A producer that died claims nothing either.
+            let _ = drained.await;
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! The way to PostgreSQL that all queues of a process share.
+
+mod io;
+mod listener;
+mod pool;
+#[cfg(feature = "tls-rustls")]
+mod tls;
+mod url;
+
+use std::{
+    fmt, io as std_io,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use actix_rt::{Arbiter, ArbiterHandle, System};
+use postgres_types::{ToSql, Type};
+use tokio::runtime::Handle;
+use tokio_postgres::{Config, Row};
+
+use crate::error::DatabaseError;
+
+#[cfg(feature = "tls-rustls")]
+pub use tls::TlsError;
+pub use {
+    pool::{Tls, TlsSession},
+    url::UrlError,
+};
+
+pub(crate) use {
+    listener::{Horizon, Signal, Subscription},
+    pool::{Connection, Lane},
+};
+
+use {
+    io::Io,
+    listener::Listener,
+    pool::{Connect, Pools},
+    url::ConnectionString,
+};
+
+/// A statement of the library's own that takes longer than this is given up and tried again.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A PostgreSQL, reached through pools of connections. Cheap to clone; make one a process.
+///
+/// It keeps a pool for completions and callers, two connections for its own claims and heartbeats, and one
+/// on which it listens. Their drivers run on threads of their own, so that a handler that blocks its
+/// arbiter holds up no statement.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connect: Arc<dyn Connect>,
+    listener: Listener,
+    pool_size: u32,
+    control: Mutex<Option<Arbiter>>,
+    // Last, so that the runtime outlives what runs on it.
+    io: Io,
+}
+
+/// How to reach a database; [`Database::connect`] takes the defaults.
+#[derive(Debug, Clone)]
+pub struct DatabaseOptions {
+    pool_size: u32,
+    connection_timeout: Duration,
+    listen: Listen,
+    listen_timeout: Duration,
+}
+
+/// Where to LISTEN for notifications.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Listen {
+    /// On a connection of its own to the same address.
+    Same,
+    /// At another address: the server itself, where the pool goes through PgBouncer in transaction mode,
+    /// whose LISTEN is deaf.
+    At(String),
+    /// Nowhere. Polling alone runs every job, up to a poll interval late.
+    Off,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            pool_size: u32::try_from(cores).unwrap_or(u32::MAX).max(10),
+            connection_timeout: Duration::from_secs(5),
+            listen: Listen::Same,
+            listen_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl DatabaseOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many connections completions and callers share: 10, or one a core where there are more. Each
+    /// handler holds one only while its completion is open.
+    pub fn pool_size(mut self, connections: u32) -> Self {
+        self.pool_size = connections;
+        self
+    }
+
+    /// How long to wait for a connection, 5 s unless given.
+    pub fn connection_timeout(mut self, timeout: Duration) -> Self {
+        self.connection_timeout = timeout;
+        self
+    }
+
+    /// Where to listen, [`Listen::Same`] unless given.
+    pub fn listen(mut self, listen: Listen) -> Self {
+        self.listen = listen;
+        self
+    }
+
+    /// How long LISTEN may take to be established, at start and on reconnect, 5 s unless given.
+    pub fn listen_timeout(mut self, timeout: Duration) -> Self {
+        self.listen_timeout = timeout;
+        self
+    }
+
+    /// Connects to a URL or a `key=value` string, with its `sslmode` and `sslrootcert` understood.
+    ///
+    /// # Errors
+    /// The string cannot be read, its TLS cannot be had, or no connection can be made.
+    pub async fn connect(self, url: &str) -> Result<Database, ConnectError> {
+        let target = ConnectionString::parse(url)?;
+        let listen = match &self.listen {
+            Listen::Same => Some(target.config.clone()),
+            Listen::At(url) => Some(ConnectionString::parse(url)?.config),
+            Listen::Off => None,
+        };
+        #[cfg(feature = "tls-rustls")]
+        let tls = tls::connector(&target.tls)?;
+        #[cfg(not(feature = "tls-rustls"))]
+        let tls = url::plain_only(&target.tls)?;
+        self.open(target.config, listen, tls).await
+    }
+
+    /// Connects with a configuration and a TLS connector of the caller's own.
+    ///
+    /// # Errors
+    /// No connection can be made, or the string of [`Listen::At`] cannot be read.
+    pub async fn connect_with<T: Tls>(self, config: Config, tls: T) -> Result<Database, ConnectError> {
+        let listen = match &self.listen {
+            Listen::Same => Some(config.clone()),
+            Listen::At(url) => Some(Config::from_str(url).map_err(|error| DatabaseError::statement("read the address to listen at", error))?),
+            Listen::Off => None,
+        };
+        self.open(config, listen, tls).await
+    }
+
+    async fn open<T: Tls>(self, config: Config, listen: Option<Config>, tls: T) -> Result<Database, ConnectError> {
+        let io = Io::start().map_err(ConnectError::Threads)?;
+        // The pool cannot be of no size; a queue refuses to start on one that is too small.
+        let size = self.pool_size.max(1);
+        let connect: Arc<dyn Connect> =
+            Arc::new(Pools::new(config, listen, tls, size, self.connection_timeout, io.handle()));
+        let listener = Listener::start(Arc::clone(&connect), self.listen_timeout, &io.handle());
+        let database = Database { inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }) };
+        // A wrong password or address shows now and not at the first job.
+        database.get(Lane::Work, "a first look").await?;
+        Ok(database)
+    }
+}
+
+impl Database {
+    /// Connects with the defaults.
+    ///
+    /// # Errors
+    /// The string cannot be read, its TLS cannot be had, or no connection can be made.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        DatabaseOptions::new().connect(url).await
+    }
+
+    pub(crate) async fn get(&self, lane: Lane, attempted: &str) -> Result<Connection, DatabaseError> {
+        self.inner.connect.get(lane, attempted).await
+    }
+
+    /// Runs one statement of the library's own; one that does not answer is given up with its connection.
+    pub(crate) async fn query(
+        &self,
+        lane: Lane,
+        attempted: &str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let mut connection = self.get(lane, attempted).await?;
+        match tokio::time::timeout(STATEMENT_TIMEOUT, connection.query_typed(sql, parameters)).await {
+            Ok(answer) => answer.map_err(|error| DatabaseError::statement(attempted, error)),
+            Err(_) => {
+                connection.give_up();
+                Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: STATEMENT_TIMEOUT })
+            }
+        }
+    }
+
+    /// A queue's place on the connection that listens; none if there is to be none.
+    pub(crate) fn subscribe(&self, channel: &str, key: i64, table: u32) -> Option<Subscription> {
+        self.inner.connect.can_listen().then(|| self.inner.listener.subscribe(channel, key, table))
+    }
+
+    /// The arbiter on which everything but the workers lives: no handler can block it.
+    pub(crate) fn control_arbiter(&self) -> std_io::Result<ArbiterHandle> {
+        if System::try_current().is_none() {
+            return Err(std_io::Error::other(
+                "no actix System runs on this thread: call it inside #[actix_web::main] or #[actix::main]",
+            ));
+        }
+        let mut control = self.inner.control.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(arbiter) = control.as_ref().filter(|arbiter| arbiter.alive()) {
+            return Ok(arbiter.handle());
+        }
+        let runtime = self.runtime();
+        let arbiter = Arbiter::try_with_tokio_rt(move || Ok(runtime))?;
+        let handle = arbiter.handle();
+        *control = Some(arbiter);
+        Ok(handle)
+    }
+
+    pub(crate) fn pool_size(&self) -> u32 {
+        self.inner.pool_size
+    }
+
+    pub(crate) fn io(&self) -> Handle {
+        self.inner.io.handle()
+    }
+
+    pub(crate) fn runtime(&self) -> Arc<tokio::runtime::Runtime> {
+        self.inner.io.shared()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(control) = self.control.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            // One that has ended already needs no telling.
+            let _ = control.stop();
+        }
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("pool_size", &self.inner.pool_size).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no database to work with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The connection string cannot be read.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The TLS that it asks for cannot be had.
+    #[cfg(feature = "tls-rustls")]
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Nobody answers there, or not to this user.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The system gave no threads for the connections.
+    #[error("could not start the threads that drive the connections")]
+    Threads(#[source] std::io::Error),
+}

@@ -1,0 +1,261 @@
+//! The connections: bb8's pools of tokio-postgres clients, opened where nothing blocks their drivers.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bb8::{ErrorSink, ManageConnection, Pool, PooledConnection, RunError};
+use bb8_postgres::PostgresConnectionManager;
+use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
+use tokio::runtime::Handle;
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Error, Socket,
+    tls::{MakeTlsConnect, TlsConnect},
+};
+
+use crate::error::DatabaseError;
+
+/// Which of the two pools a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lane {
+    /// For completions and for callers.
+    Work,
+    /// For claims, starts, settlements and heartbeats, which a busy application must not starve.
+    Control,
+}
+
+/// Statements of the control lane are short and few: two connections serve any number of queues.
+const CONTROL_CONNECTIONS: u32 = 2;
+
+/// A connection that goes back to its pool when dropped, unless it was given up.
+pub(crate) struct Connection(Box<dyn Pooled>);
+
+impl Connection {
+    /// Keeps the connection from being used again: a statement is still under way on it.
+    pub(crate) fn give_up(&mut self) {
+        self.0.give_up();
+    }
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.0.client()
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Client {
+        self.0.client_mut()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+/// A connection of its own for LISTEN, and what the server sends on it.
+pub(crate) type Listening = (Client, BoxStream<'static, Result<AsyncMessage, Error>>);
+
+/// What the rest of the library needs of the pools, whatever their TLS.
+pub(crate) trait Connect: Send + Sync {
+    /// A connection, waited for no longer than the pool's time-out.
+    fn get(&self, lane: Lane, attempted: &str) -> BoxFuture<'_, Result<Connection, DatabaseError>>;
+    /// A new connection for LISTEN.
+    fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>>;
+    /// Whether [`Connect::listen`] can work at all.
+    fn can_listen(&self) -> bool;
+}
+
+trait Pooled: Send {
+    fn client(&self) -> &Client;
+    fn client_mut(&mut self) -> &mut Client;
+    fn give_up(&mut self);
+}
+
+/// Both pools and the way to a connection for LISTEN.
+pub(crate) struct Pools<T: Tls> {
+    work: Pool<Manager<T>>,
+    control: Pool<Manager<T>>,
+    last_failure: LastFailure,
+    timeout: Duration,
+    listen: Option<Config>,
+    tls: T,
+    io: Handle,
+}
+
+/// All that tokio-postgres asks of a TLS connector that is used from several threads.
+pub trait Tls:
+    MakeTlsConnect<Socket, Stream: Send + Sync + Unpin, TlsConnect: TlsSession> + Clone + Send + Sync + 'static
+{
+}
+
+impl<T> Tls for T where
+    T: MakeTlsConnect<Socket, Stream: Send + Sync + Unpin, TlsConnect: TlsSession> + Clone + Send + Sync + 'static
+{
+}
+
+/// A TLS handshake that may run on any thread.
+pub trait TlsSession: TlsConnect<Socket, Future: Send> + Send {}
+
+impl<C: TlsConnect<Socket, Future: Send> + Send> TlsSession for C {}
+
+impl<T: Tls> Pools<T> {
+    pub(crate) fn new(
+        config: Config,
+        listen: Option<Config>,
+        tls: T,
+        size: u32,
+        timeout: Duration,
+        io: Handle,
+    ) -> Self {
+        let last_failure = LastFailure::default();
+        let build = |size: u32| {
+            Pool::builder()
+                .max_size(size)
+                .connection_timeout(timeout)
+                // A broken connection shows itself at its first statement, which is tried again; a round
+                // trip at every check-out would cost more than that.
+                .test_on_check_out(false)
+                .error_sink(Box::new(last_failure.clone()))
+                .build_unchecked(Manager {
+                    inner: PostgresConnectionManager::new(config.clone(), tls.clone()),
+                    io: io.clone(),
+                })
+        };
+        // bb8 spawns its reaper on the runtime that is entered here.
+        let _entered = io.enter();
+        let (work, control) = (build(size), build(CONTROL_CONNECTIONS));
+        Self { work, control, last_failure, timeout, listen, tls, io: io.clone() }
+    }
+}
+
+impl<T: Tls> Connect for Pools<T> {
+    fn get(&self, lane: Lane, attempted: &str) -> BoxFuture<'_, Result<Connection, DatabaseError>> {
+        let attempted = attempted.to_owned();
+        Box::pin(async move {
+            let pool = match lane {
+                Lane::Work => &self.work,
+                Lane::Control => &self.control,
+            };
+            loop {
+                match pool.get_owned().await {
+                    // It died while it lay idle. Dropping it has the pool open another.
+                    Ok(connection) if connection.client.is_closed() => {}
+                    Ok(connection) => {
+                        self.last_failure.forget();
+                        return Ok(Connection(Box::new(connection)));
+                    }
+                    Err(error) => {
+                        let source = match error {
+                            RunError::User(source) => Some(Arc::new(source)),
+                            RunError::TimedOut => self.last_failure.get(),
+                        };
+                        return Err(DatabaseError::Pool { attempted, waited: self.timeout, source });
+                    }
+                }
+            }
+        })
+    }
+
+    fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>> {
+        Box::pin(async move {
+            let config = self.listen.clone().unwrap_or_default();
+            let tls = self.tls.clone();
+            let connecting = self.io.spawn(async move { config.connect(tls).await });
+            let (client, mut connection) = match connecting.await {
+                Ok(connected) => connected?,
+                Err(_) => ended().await,
+            };
+            let messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx)).boxed();
+            Ok((client, messages))
+        })
+    }
+
+    fn can_listen(&self) -> bool {
+        self.listen.is_some()
+    }
+}
+
+/// Stands for the answer of a task that was dropped: the runtime has ended, and whoever waits ends with it.
+async fn ended<T>() -> T {
+    std::future::pending().await
+}
+
+/// bb8-postgres' manager, opening its connections on the library's runtime.
+struct Manager<T: Tls> {
+    inner: PostgresConnectionManager<T>,
+    io: Handle,
+}
+
+/// A client, and whether it is fit for another user.
+struct Pooling {
+    client: Client,
+    given_up: bool,
+}
+
+impl<T: Tls> ManageConnection for Manager<T> {
+    type Connection = Pooling;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Pooling, Error> {
+        let inner = self.inner.clone();
+        match self.io.spawn(async move { inner.connect().await }).await {
+            Ok(connected) => connected.map(|client| Pooling { client, given_up: false }),
+            Err(_) => ended().await,
+        }
+    }
+
+    async fn is_valid(&self, pooling: &mut Pooling) -> Result<(), Error> {
+        self.inner.is_valid(&mut pooling.client).await
+    }
+
+    fn has_broken(&self, pooling: &mut Pooling) -> bool {
+        pooling.given_up || pooling.client.is_closed()
+    }
+}
+
+impl<T: Tls> Pooled for PooledConnection<'static, Manager<T>> {
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn client_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    fn give_up(&mut self) {
+        self.given_up = true;
+    }
+}
+
+/// bb8 tells a time-out and keeps the cause to itself; this remembers the cause.
+#[derive(Debug, Clone, Default)]
+struct LastFailure(Arc<Mutex<Option<Arc<Error>>>>);
+
+impl LastFailure {
+    fn get(&self) -> Option<Arc<Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl ErrorSink<Error> for LastFailure {
+    fn sink(&self, error: Error) {
+        log::debug!("could not connect to the database: {error}");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
+        Box::new(self.clone())
+    }
+}

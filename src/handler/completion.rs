@@ -1,0 +1,134 @@
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio_postgres::Transaction;
+
+use crate::{
+    error::{CompletionError, DatabaseError},
+    run::{backoff::reconnect_delay, hold::Hold},
+    store::{CommitOutcome, Lease, Opened, Store},
+};
+
+/// Proof that a job is done. Only a commit makes one.
+#[derive(Debug)]
+#[must_use = "return it from the handler"]
+pub struct Completed {
+    job: Lease,
+}
+
+impl Completed {
+    pub(crate) fn of(job: Lease) -> Self {
+        Self { job }
+    }
+
+    pub(crate) fn is_of(&self, job: Lease) -> bool {
+        self.job == job
+    }
+}
+
+/// The transaction in which a job is removed: the real [`tokio_postgres::Transaction`], with savepoints,
+/// COPY and everything.
+///
+/// What is written here, follow-up jobs included, happens together with the job's removal or not at all.
+/// Dropping it rolls back.
+#[must_use = "a completion that is dropped is rolled back"]
+pub struct Completion<'a> {
+    transaction: Transaction<'a>,
+    opened: Opened,
+    store: Store,
+    hold: Arc<Hold>,
+}
+
+/// How long a commit's fate is asked for past the attempt's own time: the job is no longer safe then.
+const PAST_DEADLINE: Duration = Duration::from_secs(60);
+
+impl<'a> Completion<'a> {
+    pub(crate) fn new(transaction: Transaction<'a>, opened: Opened, store: Store, hold: Arc<Hold>) -> Self {
+        Self { transaction, opened, store, hold }
+    }
+
+    /// Commits: the job is done.
+    ///
+    /// If the answer is lost on the way, the server is asked over another connection what became of the
+    /// transaction, until it knows.
+    ///
+    /// # Errors
+    /// Nothing of the completion was kept: a statement in it had failed, it was ended by SQL, or the
+    /// database refused the commit or could not be asked about it in time.
+    pub async fn commit(self) -> Result<Completed, CompletionError> {
+        let Self { transaction, opened, store, hold } = self;
+        let checked = store.check_completion(&transaction, hold.lease, &opened).await;
+        hold.completing(true);
+        let outcome = match checked {
+            Ok(()) => transaction
+                .commit()
+                .await
+                .map_err(|error| DatabaseError::statement(attempted(&store, &hold), error).into()),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(()) => {}
+            // The handler may have ended the transaction by a COMMIT of its own.
+            Err(CompletionError::Ended { .. }) if resolve(&store, &hold, &opened).await? => {}
+            Err(CompletionError::Database(error)) if error.is_ambiguous() => {
+                if !resolve(&store, &hold, &opened).await? {
+                    return Err(error.into());
+                }
+                log::info!("job {} was completed although the answer to its commit was lost", hold.lease.id);
+            }
+            Err(error) => {
+                hold.completing(false);
+                return Err(error);
+            }
+        }
+        hold.commit();
+        Ok(Completed::of(hold.lease))
+    }
+}
+
+impl fmt::Debug for Completion<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completion").field("job", &self.hold.lease).field("opened", &self.opened).finish_non_exhaustive()
+    }
+}
+
+fn attempted(store: &Store, hold: &Hold) -> String {
+    format!("commit the completion of job {} of queue {}", hold.lease.id, store.name)
+}
+
+/// Whether the transaction has committed.
+async fn resolve(store: &Store, hold: &Hold, opened: &Opened) -> Result<bool, DatabaseError> {
+    let mut failures = 0;
+    loop {
+        let answer = store.completion_outcome(&opened.xid).await;
+        let late = Instant::now() > hold.deadline + PAST_DEADLINE;
+        match answer {
+            Ok(CommitOutcome::Committed) => return Ok(true),
+            Ok(CommitOutcome::Aborted) => return Ok(false),
+            Ok(CommitOutcome::InProgress) if late => {
+                return Err(DatabaseError::Silent { attempted: attempted(store, hold), waited: PAST_DEADLINE });
+            }
+            Err(error) if late || !error.is_passing() => return Err(error),
+            Ok(CommitOutcome::InProgress) | Err(_) => tokio::time::sleep(reconnect_delay(failures)).await,
+        }
+        failures += 1;
+    }
+}
+
+impl<'a> Deref for Completion<'a> {
+    type Target = Transaction<'a>;
+
+    fn deref(&self) -> &Transaction<'a> {
+        &self.transaction
+    }
+}
+
+impl<'a> DerefMut for Completion<'a> {
+    fn deref_mut(&mut self) -> &mut Transaction<'a> {
+        &mut self.transaction
+    }
+}

@@ -1,0 +1,86 @@
+use std::{error::Error, fmt, time::Duration};
+
+use crate::text;
+
+/// How an attempt ends that does not complete its job.
+///
+/// Any error converts into one with `?`, and is kept with the chain of its causes. It does not implement
+/// [`std::error::Error`] itself, for that conversion's sake.
+///
+/// ```
+/// use std::time::Duration;
+/// use actix_job_queue::JobError;
+///
+/// fn send() -> Result<(), JobError> {
+///     let port: u16 = "smtp".parse()?;
+///     # let _ = port;
+///     Ok(())
+/// }
+///
+/// let failed = send().unwrap_err();
+/// let later = JobError::new("mailbox full").retry_in(Duration::from_secs(3600));
+/// let never = JobError::new("no such address").give_up();
+/// let not_yet = JobError::snooze(Duration::from_secs(60));
+/// # let _ = (failed, later, never, not_yet);
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct JobError {
+    chain: Vec<String>,
+    wish: Wish,
+}
+
+/// What the handler wants to become of the job.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Wish {
+    Retry,
+    RetryIn(Duration),
+    GiveUp,
+    Snooze(Duration),
+}
+
+impl JobError {
+    /// A failure: the job is tried again after its backoff while attempts are left.
+    pub fn new(error: impl Into<Box<dyn Error>>) -> Self {
+        Self { chain: text::chain(&*error.into()), wish: Wish::Retry }
+    }
+
+    /// The same failure, tried again after this time instead.
+    pub fn retry_in(self, delay: Duration) -> Self {
+        Self { wish: Wish::RetryIn(delay), ..self }
+    }
+
+    /// The same failure, not tried again: the job is FAILED at once.
+    pub fn give_up(self) -> Self {
+        Self { wish: Wish::GiveUp, ..self }
+    }
+
+    /// No failure: the job runs again after this time, and the attempt does not count.
+    pub fn snooze(delay: Duration) -> Self {
+        Self { chain: Vec::new(), wish: Wish::Snooze(delay) }
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<String>, Wish) {
+        (self.chain, self.wish)
+    }
+}
+
+impl<E: Into<Box<dyn Error>>> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::new(error)
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.wish {
+            Wish::Snooze(delay) => write!(f, "snoozed for {delay:?}"),
+            _ => f.write_str(&self.chain.join(": ")),
+        }
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobError({self}; {:?})", self.wish)
+    }
+}

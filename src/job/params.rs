@@ -1,0 +1,306 @@
+//! A job's params: how they are written to the table, read from it, and tell their type.
+
+use std::error::Error as StdError;
+
+use postgres_types::{FromSql, Type};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// How a queue keeps its params.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParamsKind {
+    /// `jsonb`: readable everywhere.
+    Json,
+    /// `bytea`: MessagePack of a pair, the type's name (or nil) and the params.
+    Binary,
+}
+
+/// Params as the table holds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RawParams {
+    Json(String),
+    Binary(Vec<u8>),
+}
+
+/// Params that could not be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParamsError {
+    /// serde could not turn them into JSON.
+    #[error("could not write the params as JSON")]
+    WriteJson(#[source] serde_json::Error),
+    /// serde could not turn them into MessagePack.
+    #[error("could not write the params as MessagePack")]
+    WriteBinary(#[source] rmp_serde::encode::Error),
+    /// A type's name was given for params that are no JSON object.
+    #[error("params with a type must be a JSON object, to hold it under \"type\": give a struct or a map")]
+    NoObject,
+    /// They are not what the handler expects.
+    #[error("params do not fit the handler's type at `{path}`: {reason}")]
+    Read {
+        /// Where the fault is, `.` being the whole.
+        path: String,
+        /// What is wrong there.
+        reason: String,
+    },
+}
+
+impl RawParams {
+    /// Writes `params` as JSON, `type` naming them where they are a struct or a name is given.
+    pub(crate) fn json<T: Serialize + ?Sized>(kind: Option<&str>, params: &T) -> Result<Self, ParamsError> {
+        let mut value = serde_json::to_value(params).map_err(ParamsError::WriteJson)?;
+        if let Some(kind) = kind.map(str::to_owned).or_else(|| struct_name(params)) {
+            match &mut value {
+                serde_json::Value::Object(fields) => {
+                    fields.entry("type").or_insert(kind.into());
+                }
+                // A tuple or unit struct is no object; its queue dispatches without a type.
+                _ => return Err(ParamsError::NoObject),
+            }
+        }
+        Ok(RawParams::Json(value.to_string()))
+    }
+
+    /// Writes `params` as MessagePack beside their name.
+    pub(crate) fn binary<T: Serialize + ?Sized>(kind: Option<&str>, params: &T) -> Result<Self, ParamsError> {
+        let kind = kind.map(str::to_owned).or_else(|| struct_name(params));
+        rmp_serde::to_vec_named(&(kind, params)).map(RawParams::Binary).map_err(ParamsError::WriteBinary)
+    }
+
+    /// Reads the params back; an error names the path of the fault.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, ParamsError> {
+        match self {
+            RawParams::Json(text) => {
+                let reader = &mut serde_json::Deserializer::from_str(text);
+                serde_path_to_error::deserialize(reader).map_err(fault)
+            }
+            RawParams::Binary(bytes) => {
+                let reader = &mut rmp_serde::Deserializer::new(&bytes[..]);
+                let (_kind, params): (serde::de::IgnoredAny, T) =
+                    serde_path_to_error::deserialize(reader).map_err(fault)?;
+                Ok(params)
+            }
+        }
+    }
+
+    /// The type's name in binary params; JSON's is read by the database.
+    pub(crate) fn binary_kind(&self) -> Option<String> {
+        match self {
+            RawParams::Json(_) => None,
+            RawParams::Binary(bytes) => {
+                // Only the head of the pair is read, whatever follows it.
+                let mut reader = &bytes[..];
+                (rmp_serde::decode::from_read::<_, PairHead>(&mut reader)).ok().and_then(|head| head.0)
+            }
+        }
+    }
+
+    pub(crate) fn kind(&self) -> ParamsKind {
+        match self {
+            RawParams::Json(_) => ParamsKind::Json,
+            RawParams::Binary(_) => ParamsKind::Binary,
+        }
+    }
+}
+
+fn fault<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> ParamsError {
+    ParamsError::Read { path: error.path().to_string(), reason: error.inner().to_string() }
+}
+
+/// The first of a pair, the second being of any type.
+#[derive(serde::Deserialize)]
+struct PairHead(Option<String>, #[allow(dead_code)] serde::de::IgnoredAny);
+
+impl<'a> FromSql<'a> for RawParams {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
+        if *ty == Type::BYTEA {
+            return Ok(RawParams::Binary(raw.to_vec()));
+        }
+        // jsonb's wire format is a version byte and the text.
+        match raw.split_first() {
+            Some((1, text)) => Ok(RawParams::Json(std::str::from_utf8(text)?.to_owned())),
+            _ => Err("unknown version of jsonb's wire format".into()),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::JSONB || *ty == Type::BYTEA
+    }
+}
+
+/// The name that serde knows a struct by, `#[serde(rename)]` included; none for anything else.
+///
+/// Serializing tells the name before the first field, and that is where this serializer stops.
+fn struct_name<T: Serialize + ?Sized>(value: &T) -> Option<String> {
+    match value.serialize(NameProbe) {
+        Err(Probed(name)) => name.map(str::to_owned),
+        Ok(never) => match never {},
+    }
+}
+
+enum Never {}
+struct NameProbe;
+
+#[derive(Debug)]
+struct Probed(Option<&'static str>);
+
+impl std::fmt::Display for Probed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("probed")
+    }
+}
+
+impl StdError for Probed {}
+
+impl serde::ser::Error for Probed {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Probed(None)
+    }
+}
+
+/// Refuses every kind of value that has no struct's name.
+macro_rules! nameless {
+    ($($method:ident($($argument:ty),*)),* $(,)?) => {
+        $(fn $method(self, $(_: $argument),*) -> Result<Never, Probed> { Err(Probed(None)) })*
+    };
+}
+
+impl serde::Serializer for NameProbe {
+    type Ok = Never;
+    type Error = Probed;
+    type SerializeSeq = serde::ser::Impossible<Never, Probed>;
+    type SerializeTuple = serde::ser::Impossible<Never, Probed>;
+    type SerializeTupleStruct = serde::ser::Impossible<Never, Probed>;
+    type SerializeTupleVariant = serde::ser::Impossible<Never, Probed>;
+    type SerializeMap = serde::ser::Impossible<Never, Probed>;
+    type SerializeStruct = serde::ser::Impossible<Never, Probed>;
+    type SerializeStructVariant = serde::ser::Impossible<Never, Probed>;
+
+    nameless! {
+        serialize_bool(bool), serialize_i8(i8), serialize_i16(i16), serialize_i32(i32), serialize_i64(i64),
+        serialize_u8(u8), serialize_u16(u16), serialize_u32(u32), serialize_u64(u64), serialize_f32(f32),
+        serialize_f64(f64), serialize_char(char), serialize_str(&str), serialize_bytes(&[u8]), serialize_none(),
+        serialize_unit(), serialize_unit_struct(&'static str),
+        serialize_unit_variant(&'static str, u32, &'static str),
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Never, Probed> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<Never, Probed> {
+        Err(Probed(None))
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: &T,
+    ) -> Result<Never, Probed> {
+        Err(Probed(None))
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, Probed> {
+        Err(Probed(None))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Probed> {
+        Err(Probed(None))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeTupleStruct, Probed> {
+        Err(Probed(None))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeTupleVariant, Probed> {
+        Err(Probed(None))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, Probed> {
+        Err(Probed(None))
+    }
+
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, Probed> {
+        Err(Probed(Some(name)))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStructVariant, Probed> {
+        Err(Probed(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct SendEmail {
+        to: String,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "type")]
+    enum Mail {
+        Welcome { to: String },
+    }
+
+    #[test]
+    fn a_struct_names_its_own_type() {
+        let params = RawParams::json(None, &SendEmail { to: "a".into() }).unwrap();
+
+        assert_eq!(params, RawParams::Json(r#"{"to":"a","type":"SendEmail"}"#.into()));
+    }
+
+    #[test]
+    fn a_type_that_the_params_already_have_stands() {
+        let params = RawParams::json(None, &Mail::Welcome { to: "a".into() }).unwrap();
+
+        assert_eq!(params, RawParams::Json(r#"{"to":"a","type":"Welcome"}"#.into()));
+    }
+
+    #[test]
+    fn params_that_do_not_fit_name_the_path_of_the_fault() {
+        #[derive(Debug, Deserialize)]
+        #[allow(dead_code)]
+        struct Order {
+            items: Vec<SendEmail>,
+        }
+
+        let error = RawParams::Json(r#"{"items":[{"to":"a"},{"to":7}]}"#.into()).read::<Order>().unwrap_err();
+
+        assert!(error.to_string().contains("`items[1].to`"), "{error}");
+    }
+
+    #[test]
+    fn binary_params_keep_their_type_and_any_serde_value() {
+        let params = RawParams::binary(None, &SendEmail { to: "a".into() }).unwrap();
+        assert_eq!(params.binary_kind().as_deref(), Some("SendEmail"));
+        assert_eq!(params.read::<SendEmail>().unwrap(), SendEmail { to: "a".into() });
+
+        let tagged = RawParams::binary(Some("Mail"), &Mail::Welcome { to: "b".into() }).unwrap();
+        assert_eq!(tagged.binary_kind().as_deref(), Some("Mail"));
+        assert_eq!(tagged.read::<Mail>().unwrap(), Mail::Welcome { to: "b".into() });
+    }
+
+    #[test]
+    fn binary_params_that_are_no_params_have_no_type_and_do_not_read() {
+        let junk = RawParams::Binary(vec![0xc1, 0, 1]);
+
+        assert_eq!(junk.binary_kind(), None);
+        assert!(junk.read::<SendEmail>().is_err());
+    }
+}

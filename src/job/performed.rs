@@ -1,0 +1,59 @@
+use chrono::{DateTime, Utc};
+
+use super::RawParams;
+
+/// A job in its handler's hands: its params, and its columns as they were when it was claimed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Job<P> {
+    /// The handler's input.
+    pub params: P,
+    /// The row's key.
+    pub id: i64,
+    /// The `type` of the params, if they have one.
+    pub kind: Option<String>,
+    /// Which attempt this is, the first being 1.
+    pub attempt: i32,
+    /// After how many attempts it is given up.
+    pub max_attempts: i32,
+    /// Lower runs first.
+    pub priority: i32,
+    /// The earliest time to run.
+    pub schedule: DateTime<Utc>,
+    /// When it was enqueued.
+    pub inserted_at: DateTime<Utc>,
+    /// What is announced on completion, retry and failure.
+    pub notify: Option<String>,
+}
+
+/// A job that this process has claimed and not started yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Reserved {
+    pub(crate) id: i64,
+    pub(crate) lease: i64,
+    pub(crate) kind: Option<String>,
+    pub(crate) attempt: i32,
+    pub(crate) max_attempts: i32,
+    pub(crate) priority: i32,
+    pub(crate) schedule: DateTime<Utc>,
+    pub(crate) inserted_at: DateTime<Utc>,
+    pub(crate) notify: Option<String>,
+    pub(crate) params: RawParams,
+}
+
+impl Reserved {
+    /// The job with the params that its handler wants.
+    pub(crate) fn with_params<P>(&self, params: P) -> Job<P> {
+        Job {
+            params,
+            id: self.id,
+            kind: self.kind.clone(),
+            attempt: self.attempt,
+            max_attempts: self.max_attempts,
+            priority: self.priority,
+            schedule: self.schedule,
+            inserted_at: self.inserted_at,
+            notify: self.notify.clone(),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! A transactional job queue on PostgreSQL, made of actix actors.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod actors;
+mod database;
+mod error;
+mod handler;
+mod job;
+mod migrate;
+mod name;
+mod queue;
+mod run;
+mod running;
+mod settings;
+mod store;
+mod text;
+
+pub use crate::{
+    actors::{Enqueue, EnqueueActor},
+    database::{ConnectError, Database, DatabaseOptions, Listen, Tls, TlsSession, UrlError},
+    error::{CompletionError, ConfigError, DatabaseError, EnqueueError, MigrateError, StartError},
+    handler::{Completed, Completion, Context, Handler, Handlers, JobError, Tuned},
+    job::{Job, NewJob, ParamsError, State, UnknownState},
+    migrate::MigrationSql,
+    name::{NameError, QueueName},
+    queue::{Queue, QueueBuilder},
+    run::{backoff::Backoff, hold::Cancelled},
+    running::{Queues, Running, ShutdownReport},
+};
+
+#[cfg(feature = "tls-rustls")]
+pub use crate::database::TlsError;
+
+/// The driver, of the version whose types stand in this library's interface.
+pub use tokio_postgres;

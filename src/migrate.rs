@@ -1,0 +1,198 @@
+//! Bringing a schema to the version that this library needs, and back.
+
+use postgres_types::Type;
+use tokio_postgres::{Transaction, error::SqlState};
+
+use crate::{
+    database::Lane,
+    error::{DatabaseError, MigrateError},
+    job::ParamsKind,
+    name::QueueName,
+    store::{Store, fill},
+};
+
+/// The newest migration of what the queues of a schema share.
+pub(crate) const SCHEMA_VERSION: i32 = SCHEMA.len() as i32;
+
+/// The newest migration of a queue's table.
+pub(crate) const QUEUE_VERSION: i32 = QUEUE.len() as i32;
+
+/// One step up and the way back.
+struct Step {
+    up: &'static str,
+    down: &'static str,
+}
+
+/// A shipped migration is never edited: a later one mends it.
+const SCHEMA: [Step; 2] = [
+    Step {
+        up: include_str!("../sql/migrations/schema_1_nodes.up.sql"),
+        down: include_str!("../sql/migrations/schema_1_nodes.down.sql"),
+    },
+    Step {
+        up: include_str!("../sql/migrations/schema_2_functions.up.sql"),
+        down: include_str!("../sql/migrations/schema_2_functions.down.sql"),
+    },
+];
+
+const QUEUE: [Step; 3] = [
+    Step {
+        up: include_str!("../sql/migrations/queue_1_table.up.sql"),
+        down: include_str!("../sql/migrations/queue_1_table.down.sql"),
+    },
+    Step {
+        up: include_str!("../sql/migrations/queue_2_indexes.up.sql"),
+        down: include_str!("../sql/migrations/queue_2_indexes.down.sql"),
+    },
+    Step {
+        up: include_str!("../sql/migrations/queue_3_triggers.up.sql"),
+        down: include_str!("../sql/migrations/queue_3_triggers.down.sql"),
+    },
+];
+
+/// Held for the length of a migration, so that processes which start together migrate one after another.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(4716510246293143551)";
+
+const SHARED_EXISTS: &str = "
+    SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS has_schema,
+           EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                    WHERE n.nspname = $1 AND c.relname = 'job_queue_migrations') AS has_shared";
+
+/// A queue's migrations as SQL, for those who migrate with a tool of their own.
+///
+/// Each script is to be run in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MigrationSql {
+    /// What the queues of a schema share; once a schema, before the first queue. The schema must exist.
+    pub shared_up: String,
+    /// The queue itself.
+    pub up: String,
+    /// Takes the queue away, with its jobs.
+    pub down: String,
+    /// Takes away what the queues shared; after the last queue.
+    pub shared_down: String,
+}
+
+impl MigrationSql {
+    pub(crate) fn new(name: &QueueName, kind: ParamsKind) -> Self {
+        let fill = |template: &str| fill(template, name, kind);
+        let record = |target: &str, version: usize| {
+            fill(&format!(
+                "INSERT INTO {{schema}}.job_queue_migrations (target, version) VALUES ({target}, {version});\n\n"
+            ))
+        };
+        let up = |steps: &[Step], target: &str| {
+            steps.iter().zip(1..).map(|(step, version)| fill(step.up) + &record(target, version)).collect()
+        };
+        let down = |steps: &[Step]| -> String { steps.iter().rev().map(|step| fill(step.down)).collect() };
+        Self {
+            shared_up: up(&SCHEMA, "''"),
+            up: up(&QUEUE, "{queue_literal}"),
+            down: down(&QUEUE) + &fill("DELETE FROM {schema}.job_queue_migrations WHERE target = {queue_literal};\n"),
+            shared_down: down(&SCHEMA),
+        }
+    }
+}
+
+/// Brings the queue to `version` and what it shares to the newest; 0 takes the queue away, and the shared
+/// objects with the last queue of the schema.
+pub(crate) async fn migrate(store: &Store, version: i32) -> Result<(), MigrateError> {
+    if !(0..=QUEUE_VERSION).contains(&version) {
+        return Err(MigrateError::Unknown { asked: version, known: QUEUE_VERSION });
+    }
+    let attempted = format!("migrate queue {}", store.name);
+    let failed = |error| DatabaseError::statement(attempted.clone(), error);
+    let mut connection = store.database.get(Lane::Work, &attempted).await?;
+    let transaction = connection.transaction().await.map_err(failed)?;
+    transaction.batch_execute(LOCK).await.map_err(failed)?;
+
+    let (schema, table) = (store.name.schema(), store.name.table());
+    let row = transaction.query_typed_one(SHARED_EXISTS, &[(&schema, Type::TEXT)]).await.map_err(failed)?;
+    if !row.get::<_, bool>("has_schema") {
+        let create = fill("CREATE SCHEMA {schema}", &store.name, store.kind);
+        transaction.batch_execute(&create).await.map_err(failed)?;
+    }
+    let (mut shared, mut queue) = (0, 0);
+    if row.get("has_shared") {
+        for row in transaction.query_typed(&store.sql.versions, &[(&table, Type::TEXT)]).await.map_err(failed)? {
+            match row.get::<_, &str>("target") {
+                "" => shared = row.get("version"),
+                _ => queue = row.get("version"),
+            }
+        }
+    }
+    refuse_newer("the shared objects", shared, SCHEMA_VERSION)?;
+    refuse_newer(&format!("queue {}", store.name), queue, QUEUE_VERSION)?;
+
+    climb(store, &transaction, &SCHEMA, "", shared).await?;
+    if version >= queue {
+        climb(store, &transaction, &QUEUE[..as_index(version)], table, queue).await?;
+    } else {
+        descend(store, &transaction, table, version, queue).await?;
+    }
+    transaction.commit().await.map_err(failed)?;
+    Ok(())
+}
+
+fn refuse_newer(target: &str, found: i32, known: i32) -> Result<(), MigrateError> {
+    if found > known {
+        return Err(MigrateError::Newer { target: target.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+/// Applies the steps that are not applied yet.
+async fn climb(
+    store: &Store,
+    transaction: &Transaction<'_>,
+    steps: &[Step],
+    target: &str,
+    applied: i32,
+) -> Result<(), MigrateError> {
+    for (step, version) in steps.iter().zip(1_i32..).skip(as_index(applied)) {
+        let what = if target.is_empty() { "the shared objects".to_owned() } else { store.name.to_string() };
+        let attempted = format!("apply migration {version} of {what}");
+        if let Err(error) = transaction.batch_execute(&fill(step.up, &store.name, store.kind)).await {
+            if error.code() == Some(&SqlState::DUPLICATE_TABLE) {
+                return Err(MigrateError::Foreign(what));
+            }
+            return Err(DatabaseError::statement(attempted, error).into());
+        }
+        transaction
+            .execute_typed(&store.sql.record_migration, &[(&target, Type::TEXT), (&version, Type::INT4)])
+            .await
+            .map_err(|error| DatabaseError::statement(attempted, error))?;
+    }
+    Ok(())
+}
+
+/// Takes the queue's steps back, newest first, and the shared objects after the last queue.
+async fn descend(
+    store: &Store,
+    transaction: &Transaction<'_>,
+    table: &str,
+    version: i32,
+    applied: i32,
+) -> Result<(), MigrateError> {
+    let fill = |template: &str| fill(template, &store.name, store.kind);
+    let failed = |error| DatabaseError::statement(format!("take migrations of queue {} back", store.name), error);
+    for step in QUEUE[as_index(version)..as_index(applied)].iter().rev() {
+        transaction.batch_execute(&fill(step.down)).await.map_err(failed)?;
+    }
+    let forget = fill("DELETE FROM {schema}.job_queue_migrations WHERE target = $1 AND version > $2");
+    transaction.execute_typed(&forget, &[(&table, Type::TEXT), (&version, Type::INT4)]).await.map_err(failed)?;
+    let others = fill("SELECT EXISTS (SELECT FROM {schema}.job_queue_migrations WHERE target <> '') AS others");
+    let row = transaction.query_typed_one(&others, &[]).await.map_err(failed)?;
+    if version == 0 && !row.get::<_, bool>("others") {
+        for step in SCHEMA.iter().rev() {
+            transaction.batch_execute(&fill(step.down)).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Versions count from 0 and were checked against the newest.
+fn as_index(version: i32) -> usize {
+    usize::try_from(version).unwrap_or(0)
+}

@@ -1,0 +1,50 @@
+//! Keeping this process's holds alive, and ending those that their own arbiter cannot end.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    backoff::Backoff,
+    hold::{Cancelled, Hold},
+    perform::{settle, timed_out},
+    shared::Shared,
+};
+use crate::store::Verdict;
+
+/// So many heartbeats in `dead_after`: three may be lost before the process counts as dead.
+pub(crate) const BEATS: u32 = 4;
+
+/// An arbiter that is free sees to its own time-outs sooner than this.
+const OVERDUE: Duration = Duration::from_millis(500);
+
+/// One heartbeat with all that hangs on it.
+pub(crate) async fn look_after(shared: &Arc<Shared>) {
+    let asked = shared.holds.leases();
+    match shared.store.beat(&shared.node, &asked).await {
+        Ok(kept) => {
+            shared.tally.back();
+            shared.holds.lose(&asked, &kept);
+        }
+        Err(error) => shared.tally.away(&error),
+    }
+    for hold in shared.holds.overdue(OVERDUE) {
+        hold.cancel(Cancelled::TimedOut);
+        end(shared, hold, timed_out);
+    }
+    for hold in shared.holds.abandoned() {
+        end(shared, hold, |_| "the worker that performed it died".to_owned());
+    }
+}
+
+/// Settles an attempt on behalf of its performer. Beside the heartbeats: a handler that blocks may hold
+/// a lock on the row for long.
+fn end(shared: &Arc<Shared>, hold: Arc<Hold>, why: fn(&Hold) -> String) {
+    if hold.is_committed() || !hold.end_once() {
+        return;
+    }
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let after = Backoff::linear(shared.settings.retry_timeout).after(hold.attempt);
+        let job = format!("{}[{}] attempt {}", shared.store.name, hold.lease.id, hold.attempt);
+        settle(&shared, hold.lease, Verdict::Retry { after, error: vec![why(&hold)] }, &job).await;
+    });
+}

@@ -1,0 +1,191 @@
+//! Starts, simple completions and settlements of many jobs, sharing statements.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use super::{backoff::reconnect_delay, batch::Batcher, node::Node};
+use crate::{
+    error::DatabaseError,
+    store::{Lease, Settlement, Started, Store, Verdict},
+};
+
+/// One statement handles so many jobs at most.
+const MOST: usize = 1_000;
+
+/// A database that is away this long has the holds lapse; what gives up here is found by a rescue.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How soon a row that somebody has locked is tried again, at first and at most.
+const BUSY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
+
+/// Where workers hand in what they start and end.
+#[derive(Debug, Clone)]
+pub(crate) struct Desk {
+    starts: Batcher<(Lease, Duration), Result<Option<Started>, DatabaseError>>,
+    completions: Batcher<Lease, Result<Settlement, DatabaseError>>,
+    settlements: Batcher<(Lease, Verdict), Result<Settlement, DatabaseError>>,
+}
+
+impl Desk {
+    pub(crate) fn open(store: &Store, node: &Arc<Node>, reservation_timeout: Duration, io: &Handle) -> Self {
+        let starts = Batcher::start(io, MOST, {
+            let (store, node) = (store.clone(), Arc::clone(node));
+            move |wanted| {
+                let (store, node) = (store.clone(), Arc::clone(&node));
+                async move { start(&store, &node, wanted, reservation_timeout.min(PATIENCE)).await }
+            }
+        });
+        let completions = Batcher::start(io, MOST, {
+            let store = store.clone();
+            move |jobs: Vec<Lease>| {
+                let store = store.clone();
+                async move {
+                    let ask = |jobs: Vec<Lease>| -> BoxFuture<'_, _> {
+                        let store = &store;
+                        Box::pin(async move { store.complete(&jobs).await })
+                    };
+                    persist(jobs, Settlement::Completed, ask).await
+                }
+            }
+        });
+        let settlements = Batcher::start(io, MOST, {
+            let store = store.clone();
+            move |jobs: Vec<(Lease, Verdict)>| {
+                let store = store.clone();
+                async move {
+                    let ask = |jobs: Vec<(Lease, Verdict)>| -> BoxFuture<'_, _> {
+                        let store = &store;
+                        Box::pin(async move { store.settle(&jobs).await })
+                    };
+                    persist(jobs, Settlement::Lost, ask).await
+                }
+            }
+        });
+        Self { starts, completions, settlements }
+    }
+
+    /// Starts a reserved job; none if it must not be performed.
+    pub(crate) async fn start(&self, job: Lease, timeout: Duration) -> Result<Option<Started>, DatabaseError> {
+        self.starts.submit((job, timeout)).await.unwrap_or(Ok(None))
+    }
+
+    /// Removes a job that is done.
+    pub(crate) async fn complete(&self, job: Lease) -> Result<Settlement, DatabaseError> {
+        until_free(|| self.completions.submit(job)).await
+    }
+
+    /// Settles an attempt that did not complete.
+    pub(crate) async fn settle(&self, job: Lease, verdict: Verdict) -> Result<Settlement, DatabaseError> {
+        until_free(|| self.settlements.submit((job, verdict.clone()))).await
+    }
+}
+
+/// Asks again while the row is locked, for the handler's own transaction may be on its way to an end.
+async fn until_free<F, Fut>(mut submit: F) -> Result<Settlement, DatabaseError>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Option<Result<Settlement, DatabaseError>>>,
+{
+    let (mut pause, begun) = (BUSY.0, Instant::now());
+    loop {
+        match submit().await.unwrap_or(Ok(Settlement::Lost)) {
+            Ok(Settlement::Busy) if begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(BUSY.1);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Starts jobs; what a start whose answer was lost has started counts.
+async fn start(
+    store: &Store,
+    node: &Node,
+    wanted: Vec<(Lease, Duration)>,
+    patience: Duration,
+) -> Vec<Result<Option<Started>, DatabaseError>> {
+    let begun = Instant::now();
+    let mut failures = 0;
+    let mut ambiguous = false;
+    let mut found = Vec::new();
+    loop {
+        let attempt = async {
+            if ambiguous {
+                let leases: Vec<_> = wanted.iter().map(|(lease, _)| *lease).collect();
+                found = store.started(&leases, node).await?;
+            }
+            store.start(&wanted, node).await
+        };
+        match attempt.await {
+            Ok(mut started) => {
+                started.append(&mut found);
+                let of = |job: Lease| {
+                    started.iter().copied().find(|started| {
+                        started.lease.id == job.id && started.lease.lease == job.lease + 1
+                    })
+                };
+                return wanted.iter().map(|(job, _)| Ok(of(*job))).collect();
+            }
+            Err(error) if error.is_passing() && begun.elapsed() < patience => {
+                ambiguous |= error.is_ambiguous();
+                report(&error, failures);
+                tokio::time::sleep(reconnect_delay(failures)).await;
+                failures += 1;
+            }
+            Err(error) => return wanted.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+}
+
+/// Asks until the database answers. Where an earlier answer was lost, a job that is gone went by that:
+/// `gone` says what that means. A statement that fails for good is asked once a job, so that none fails
+/// for another's sake.
+async fn persist<'a, T: Clone>(
+    jobs: Vec<T>,
+    gone: Settlement,
+    ask: impl Fn(Vec<T>) -> BoxFuture<'a, Result<Vec<Settlement>, DatabaseError>>,
+) -> Vec<Result<Settlement, DatabaseError>> {
+    let begun = Instant::now();
+    let mut failures = 0;
+    let mut ambiguous = false;
+    loop {
+        match ask(jobs.clone()).await {
+            Ok(outcomes) => {
+                return outcomes
+                    .into_iter()
+                    .map(|outcome| Ok(if ambiguous && outcome == Settlement::Lost { gone } else { outcome }))
+                    .collect();
+            }
+            Err(error) if error.is_passing() && begun.elapsed() < PATIENCE => {
+                ambiguous |= error.is_ambiguous();
+                report(&error, failures);
+                tokio::time::sleep(reconnect_delay(failures)).await;
+                failures += 1;
+            }
+            Err(error) if jobs.len() == 1 => return vec![Err(error)],
+            Err(_) => {
+                let mut outcomes = Vec::with_capacity(jobs.len());
+                for job in jobs {
+                    outcomes.push(ask(vec![job]).await.map(|outcomes| outcomes.first().copied().unwrap_or(gone)));
+                }
+                return outcomes;
+            }
+        }
+    }
+}
+
+/// The first failure is news; those that follow are the same.
+fn report(error: &DatabaseError, failures: u32) {
+    let cause = crate::text::chain(error).join(": ");
+    if failures == 0 {
+        log::warn!("{cause}; trying again until the database is back");
+    } else {
+        log::debug!("{cause}");
+    }
+}

@@ -1,0 +1,231 @@
+//! The jobs that this process performs right now, and how each of them can be taken away.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::Lease;
+
+/// Why a job was taken from its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cancelled {
+    /// Somebody else has it, or nobody: rescued, requeued, cancelled or deleted.
+    Lost,
+    /// It outran its execution timeout.
+    TimedOut,
+    /// The grace of a shutdown is over.
+    ShutDown,
+}
+
+/// One attempt that is under way.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub(crate) lease: Lease,
+    pub(crate) attempt: i32,
+    /// When it has outrun its execution timeout; counted from before the start, so never later than the
+    /// database's own time.
+    pub(crate) deadline: Instant,
+    pub(crate) timeout: Duration,
+    pub(crate) token: CancellationToken,
+    reason: OnceLock<Cancelled>,
+    committed: AtomicBool,
+    ended: AtomicBool,
+    completing: AtomicBool,
+}
+
+impl Hold {
+    pub(crate) fn new(lease: Lease, attempt: i32, timeout: Duration, sent: Instant) -> Self {
+        let far = Duration::from_secs(100 * 365 * 24 * 3600);
+        let whole = timeout.saturating_mul(attempt.max(1).unsigned_abs()).min(far);
+        Self {
+            lease,
+            attempt,
+            deadline: sent + whole,
+            timeout: whole,
+            token: CancellationToken::new(),
+            reason: OnceLock::new(),
+            committed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            completing: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the job from its handler; the first reason stands.
+    pub(crate) fn cancel(&self, why: Cancelled) {
+        // A second reason is no news to the handler.
+        let _ = self.reason.set(why);
+        self.token.cancel();
+    }
+
+    pub(crate) fn reason(&self) -> Option<Cancelled> {
+        self.reason.get().copied()
+    }
+
+    /// The removal is on its way to the database, whose answer tells whether the job was lost: a heartbeat
+    /// that misses the row meanwhile tells nothing.
+    pub(crate) fn completing(&self, under_way: bool) {
+        self.completing.store(under_way, Ordering::Release);
+    }
+
+    /// The completion has committed: whatever the handler does next, the job is done.
+    pub(crate) fn commit(&self) {
+        self.committed.store(true, Ordering::Release);
+    }
+
+    /// Whether this is the first to settle the attempt on its performer's behalf.
+    pub(crate) fn end_once(&self) -> bool {
+        !self.ended.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_committed(&self) -> bool {
+        self.committed.load(Ordering::Acquire)
+    }
+}
+
+/// All holds of a queue in this process. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Holds(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    held: BTreeMap<Lease, Arc<Hold>>,
+    /// Attempts whose performer vanished without settling them.
+    abandoned: Vec<Arc<Hold>>,
+}
+
+/// Keeps a hold until its attempt is settled.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) hold: Arc<Hold>,
+    holds: Holds,
+    settled: bool,
+}
+
+impl Held {
+    /// The attempt has come to its end, whatever it was.
+    pub(crate) fn settle(mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut inner = self.holds.lock();
+        inner.held.remove(&self.hold.lease);
+        if !self.settled {
+            inner.abandoned.push(Arc::clone(&self.hold));
+        }
+    }
+}
+
+impl Holds {
+    /// Holds a job that was just started; none if this process performs that very attempt already.
+    pub(crate) fn take(&self, hold: Hold) -> Option<Held> {
+        let hold = Arc::new(hold);
+        match self.lock().held.entry(hold.lease) {
+            std::collections::btree_map::Entry::Occupied(_) => None,
+            std::collections::btree_map::Entry::Vacant(free) => {
+                free.insert(Arc::clone(&hold));
+                Some(Held { hold, holds: self.clone(), settled: false })
+            }
+        }
+    }
+
+    pub(crate) fn leases(&self) -> Vec<Lease> {
+        self.lock().held.keys().copied().collect()
+    }
+
+    /// Takes away what was asked about and is no longer this process's; how many.
+    pub(crate) fn lose(&self, asked: &[Lease], kept: &HashSet<Lease>) -> usize {
+        let inner = self.lock();
+        let lost = asked.iter().filter(|lease| !kept.contains(lease)).filter_map(|lease| inner.held.get(lease));
+        lost.filter(|hold| !hold.is_committed() && !hold.completing.load(Ordering::Acquire)).map(|hold| hold.cancel(Cancelled::Lost)).count()
+    }
+
+    /// Attempts that have outrun their time by more than `grace`: their own arbiter did not see to it.
+    pub(crate) fn overdue(&self, grace: Duration) -> Vec<Arc<Hold>> {
+        let now = Instant::now();
+        self.lock().held.values().filter(|hold| hold.deadline + grace < now).cloned().collect()
+    }
+
+    /// Attempts whose performer vanished since the last time.
+    pub(crate) fn abandoned(&self) -> Vec<Arc<Hold>> {
+        std::mem::take(&mut self.lock().abandoned)
+    }
+
+    /// Takes every job away, and returns what was held.
+    pub(crate) fn cancel_all(&self, why: Cancelled) -> Vec<Arc<Hold>> {
+        let held: Vec<_> = self.lock().held.values().cloned().collect();
+        held.iter().for_each(|hold| hold.cancel(why));
+        held
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.held.is_empty() && inner.abandoned.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hold(id: i64) -> Hold {
+        Hold::new(Lease { id, lease: 1 }, 1, Duration::from_secs(300), Instant::now())
+    }
+
+    #[test]
+    fn one_attempt_is_performed_once() {
+        let holds = Holds::default();
+        let held = holds.take(hold(1)).unwrap();
+
+        assert!(holds.take(hold(1)).is_none());
+
+        held.settle();
+        assert!(holds.is_empty());
+    }
+
+    #[test]
+    fn an_attempt_whose_performer_vanished_is_found() {
+        let holds = Holds::default();
+        drop(holds.take(hold(1)));
+
+        assert_eq!(holds.abandoned().iter().map(|hold| hold.lease.id).collect::<Vec<_>>(), [1]);
+        assert!(holds.is_empty());
+    }
+
+    #[test]
+    fn only_what_was_asked_about_can_be_lost() {
+        let holds = Holds::default();
+        let (lost, kept, newer) =
+            (holds.take(hold(1)).unwrap(), holds.take(hold(2)).unwrap(), holds.take(hold(3)).unwrap());
+
+        let asked = [lost.hold.lease, kept.hold.lease];
+        holds.lose(&asked, &HashSet::from([kept.hold.lease]));
+
+        assert_eq!(lost.hold.reason(), Some(Cancelled::Lost));
+        assert_eq!((kept.hold.reason(), newer.hold.reason()), (None, None));
+    }
+
+    #[test]
+    fn the_time_of_an_attempt_grows_with_its_number_and_never_overflows() {
+        let now = Instant::now();
+        let third = Hold::new(Lease { id: 1, lease: 3 }, 3, Duration::from_secs(300), now);
+        assert_eq!(third.deadline, now + Duration::from_secs(900));
+
+        let endless = Hold::new(Lease { id: 1, lease: 1 }, i32::MAX, Duration::MAX, now);
+        assert!(endless.deadline > now);
+    }
+}

@@ -1,0 +1,94 @@
+use postgres_types::{ToSql, Type};
+use tokio_postgres::GenericClient;
+
+use super::Store;
+use crate::{
+    error::{DatabaseError, EnqueueError},
+    job::{NewJob, ParamsKind, RawParams, When},
+};
+
+/// So many jobs go into one statement: enough to make round trips cheap, few enough to bound its memory.
+const CHUNK: usize = 10_000;
+
+impl Store {
+    /// Inserts the jobs in the client's transaction, or in one a chunk where it has none; their ids in order.
+    pub(crate) async fn enqueue<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        jobs: &[NewJob],
+    ) -> Result<Vec<i64>, EnqueueError> {
+        jobs.iter().try_for_each(|job| self.check_kind(job))?;
+        let mut ids = Vec::with_capacity(jobs.len());
+        for chunk in jobs.chunks(CHUNK) {
+            ids.extend(self.enqueue_all(client, chunk).await?);
+        }
+        Ok(ids)
+    }
+
+    /// Inserts jobs whose params are of the queue's kind, in one statement.
+    pub(crate) async fn enqueue_all<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        jobs: &[NewJob],
+    ) -> Result<Vec<i64>, DatabaseError> {
+        let (mut json, mut binary) = (Vec::new(), Vec::new());
+        for job in jobs {
+            match &job.params {
+                RawParams::Json(text) => json.push(text.as_str()),
+                RawParams::Binary(bytes) => binary.push(bytes.as_slice()),
+            }
+        }
+        let params: (&(dyn ToSql + Sync), Type) = match self.kind {
+            ParamsKind::Json => (&json, Type::TEXT_ARRAY),
+            ParamsKind::Binary => (&binary, Type::BYTEA_ARRAY),
+        };
+        let at: Vec<_> = jobs.iter().map(|job| if let When::At(at) = job.when { Some(at) } else { None }).collect();
+        let delays: Vec<_> = jobs
+            .iter()
+            .map(|job| if let When::In(delay) = job.when { Some(delay.as_secs_f64()) } else { None })
+            .collect();
+        let max_attempts: Vec<_> = jobs.iter().map(|job| job.max_attempts).collect();
+        let priorities: Vec<_> = jobs.iter().map(|job| job.priority).collect();
+        let notify: Vec<_> = jobs.iter().map(|job| job.notify.as_deref()).collect();
+        let rows = client
+            .query_typed(
+                &self.sql.enqueue,
+                &[
+                    params,
+                    (&at, Type::TIMESTAMPTZ_ARRAY),
+                    (&delays, Type::FLOAT8_ARRAY),
+                    (&max_attempts, Type::INT4_ARRAY),
+                    (&priorities, Type::INT4_ARRAY),
+                    (&notify, Type::TEXT_ARRAY),
+                ],
+            )
+            .await
+            .map_err(|error| DatabaseError::statement(self.attempted(&format!("enqueue {} job(s)", jobs.len())), error))?;
+        Ok(rows.iter().map(|row| row.get("id")).collect())
+    }
+
+    /// Refuses JSON params for a binary queue, and the other way round.
+    pub(crate) fn check_kind(&self, job: &NewJob) -> Result<(), EnqueueError> {
+        if job.params.kind() == self.kind {
+            return Ok(());
+        }
+        let (expected, constructor) = match self.kind {
+            ParamsKind::Json => ("JSON", "new"),
+            ParamsKind::Binary => ("binary", "binary"),
+        };
+        Err(EnqueueError::Kind { queue: self.name.to_string(), expected, constructor })
+    }
+
+    /// Has failed jobs run again; the ids of those that were failed.
+    pub(crate) async fn requeue<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        ids: &[i64],
+    ) -> Result<Vec<i64>, DatabaseError> {
+        let rows = client
+            .query_typed(&self.sql.requeue, &[(&ids, Type::INT8_ARRAY)])
+            .await
+            .map_err(|error| DatabaseError::statement(self.attempted("requeue failed jobs"), error))?;
+        Ok(rows.iter().map(|row| row.get("id")).collect())
+    }
+}

@@ -1,0 +1,52 @@
+//! All that is said to the database about a queue; every statement stands in `sql/`.
+
+mod claim;
+mod inspect;
+mod jobs;
+mod settle;
+mod statements;
+mod sweep;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{database::Database, job::ParamsKind, name::QueueName};
+
+pub(crate) use {
+    claim::{Claim, Started},
+    settle::{CommitOutcome, Opened, Settlement, Verdict},
+    statements::{Statements, fill},
+    sweep::Swept,
+};
+
+/// One queue's table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) database: Database,
+    pub(crate) name: QueueName,
+    pub(crate) kind: ParamsKind,
+    pub(crate) sql: Arc<Statements>,
+}
+
+impl Store {
+    pub(crate) fn new(database: Database, name: QueueName, kind: ParamsKind) -> Self {
+        let sql = Arc::new(Statements::new(&name, kind));
+        Self { database, name, kind, sql }
+    }
+
+    /// What was attempted, for an error's text.
+    fn attempted(&self, what: &str) -> String {
+        format!("{what} of queue {}", self.name)
+    }
+}
+
+/// One attempt at one job: what every statement that ends it must match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Lease {
+    pub(crate) id: i64,
+    pub(crate) lease: i64,
+}
+
+/// A time from the database, which may have passed already.
+fn seconds(value: Option<f64>) -> Option<Duration> {
+    value.map(|value| Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(Duration::MAX))
+}

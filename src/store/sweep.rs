@@ -1,0 +1,92 @@
+use std::{collections::HashSet, time::Duration};
+
+use postgres_types::Type;
+
+use super::{Lease, Store, seconds};
+use crate::{database::Lane, error::DatabaseError, run::node::Node};
+
+/// So many rows are moved by one sweep, each way; more are left to the next, which follows at once.
+const BATCH: i64 = 1_000;
+
+/// A lapsed execution is first settled by its own process, which records why.
+pub(crate) const LAPSE_GRACE: Duration = Duration::from_secs(1);
+
+/// What a sweep did and saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Swept {
+    /// Jobs that were due.
+    pub(crate) activated: u64,
+    /// Jobs that a dead process or a lapsed hold gave back.
+    pub(crate) rescued: u64,
+    /// The same, on their last attempt.
+    pub(crate) failed: u64,
+    /// Jobs were waiting before this sweep.
+    pub(crate) available: bool,
+    /// When the next job is due.
+    pub(crate) due_in: Option<Duration>,
+    /// When the next hold lapses or its process is dead, if it says nothing until then.
+    pub(crate) lapse_in: Option<Duration>,
+}
+
+impl Store {
+    /// Makes what is due available and takes back what nobody holds any more.
+    pub(crate) async fn sweep(&self) -> Result<Swept, DatabaseError> {
+        let rows = self
+            .database
+            .query(
+                Lane::Control,
+                &self.attempted("sweep due and abandoned jobs"),
+                &self.sql.sweep,
+                &[(&BATCH, Type::INT8), (&LAPSE_GRACE.as_secs_f64(), Type::FLOAT8)],
+            )
+            .await?;
+        Ok(rows.first().map_or_else(Swept::default, |row| Swept {
+            activated: row.get::<_, i64>("activated").unsigned_abs(),
+            rescued: row.get::<_, i64>("rescued").unsigned_abs(),
+            failed: row.get::<_, i64>("failed").unsigned_abs(),
+            available: row.get("available"),
+            due_in: seconds(row.get("due_in")),
+            lapse_in: seconds(row.get("lapse_in")),
+        }))
+    }
+
+    /// A number for this process that no other has.
+    pub(crate) async fn register_node(&self, name: &str) -> Result<i64, DatabaseError> {
+        let attempted = self.attempted("register this process as a worker");
+        let mut connection = self.database.get(Lane::Control, &attempted).await?;
+        match connection.query_typed_one(&self.sql.register_node, &[(&name, Type::TEXT)]).await {
+            Ok(row) => Ok(row.get("node")),
+            Err(error) => {
+                connection.give_up();
+                Err(DatabaseError::statement(attempted, error))
+            }
+        }
+    }
+
+    /// Says that this process lives, and returns which of the jobs are still its own.
+    pub(crate) async fn beat(&self, node: &Node, held: &[Lease]) -> Result<HashSet<Lease>, DatabaseError> {
+        let (ids, leases): (Vec<_>, Vec<_>) = held.iter().map(|job| (job.id, job.lease)).unzip();
+        let rows = self
+            .database
+            .query(
+                Lane::Control,
+                &self.attempted("renew the hold on jobs"),
+                &self.sql.beat,
+                &[
+                    (&node.id, Type::INT8),
+                    (&node.name, Type::TEXT),
+                    (&node.dead_after.as_secs_f64(), Type::FLOAT8),
+                    (&ids, Type::INT8_ARRAY),
+                    (&leases, Type::INT8_ARRAY),
+                ],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| Lease { id: row.get("id"), lease: row.get("lease") }).collect())
+    }
+
+    /// Takes this process off the list of those that live.
+    pub(crate) async fn retire_node(&self, node: &Node) -> Result<(), DatabaseError> {
+        let attempted = self.attempted("take this process off the list of workers");
+        self.database.query(Lane::Control, &attempted, &self.sql.retire_node, &[(&node.id, Type::INT8)]).await.map(drop)
+    }
+}
