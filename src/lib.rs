@@ -13,6 +13,8 @@ mod run;
 mod running;
 mod settings;
 mod store;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use crate::{
