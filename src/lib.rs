@@ -1,4 +1,4 @@
-//! A transactional job queue on PostgreSQL, made of actix actors.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod actors;

@@ -158,7 +158,10 @@ impl Queue {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("name", &self.store.name).field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Queue")
+            .field("name", &self.store.name)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

@@ -57,7 +57,10 @@ impl Queues {
         let tables = self.inspect().await?;
         let threads = self.0.iter().map(|(queue, _)| queue.settings.arbiters).max().unwrap_or(1);
         let Some((first, _)) = self.0.first() else {
-            return Err(ConfigError { problems: vec!["there is no queue to start: add one with Queues::add".to_owned()] }.into());
+            return Err(ConfigError {
+                problems: vec!["there is no queue to start: add one with Queues::add".to_owned()],
+            }
+            .into());
         };
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
         let threads = Threads::start(first.store.database.runtime(), threads).map_err(StartError::Arbiter)?;

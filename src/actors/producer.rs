@@ -106,9 +106,7 @@ impl ProducerActor {
         self.claiming = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let claim = async move {
-            shared.store.claim(wanted, shared.settings.reservation_timeout, &shared.node).await
-        };
+        let claim = async move { shared.store.claim(wanted, shared.settings.reservation_timeout, &shared.node).await };
         ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| act.claimed(wanted, claim, ctx)));
     }
 
@@ -135,7 +133,8 @@ impl ProducerActor {
         }
         if count >= wanted {
             // Nothing tells whether there is more, and nobody needs to announce it.
-            if self.demands.total() == 0 && self.waiting.stop()
+            if self.demands.total() == 0
+                && self.waiting.stop()
                 && let Some(subscription) = &self.subscription
             {
                 subscription.unwait();
@@ -159,7 +158,10 @@ impl ProducerActor {
                 };
                 match performer.try_send(Perform(job)) {
                     Ok(()) => break,
-                    Err(actix::prelude::SendError::Full(Perform(back)) | actix::prelude::SendError::Closed(Perform(back))) => {
+                    Err(
+                        actix::prelude::SendError::Full(Perform(back))
+                        | actix::prelude::SendError::Closed(Perform(back)),
+                    ) => {
                         self.demands.forget(worker);
                         job = back;
                     }

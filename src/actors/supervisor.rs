@@ -1,8 +1,4 @@
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use actix_rt::ArbiterHandle;
@@ -110,8 +106,7 @@ impl SupervisorActor {
     fn start_poller(&mut self, ctx: &mut Context<Self>) {
         let (shared, members) = (Arc::clone(&self.shared), self.members.clone());
         let lifeline = Self::lifeline(Member::Poller, ctx);
-        let poller =
-            PollerActor::start_in_arbiter(&self.control, move |_| PollerActor::new(shared, members, lifeline));
+        let poller = PollerActor::start_in_arbiter(&self.control, move |_| PollerActor::new(shared, members, lifeline));
         self.members.set_poller(poller);
     }
 
@@ -126,8 +121,7 @@ impl SupervisorActor {
         };
         self.last_worker += 1;
         let id = WorkerId(self.last_worker);
-        let (shared, handlers, members) =
-            (Arc::clone(&self.shared), Arc::clone(&self.handlers), self.members.clone());
+        let (shared, handlers, members) = (Arc::clone(&self.shared), Arc::clone(&self.handlers), self.members.clone());
         let lifeline = Self::lifeline(Member::Worker(id), ctx);
         let worker = WorkerActor::start_in_arbiter(&thread, move |_| {
             WorkerActor::new(id, slots, shared, handlers.dispatch(), members, lifeline)

@@ -152,7 +152,10 @@ impl DatabaseOptions {
     pub async fn connect_with<T: Tls>(self, config: Config, tls: T) -> Result<Database, ConnectError> {
         let listen = match &self.listen {
             Listen::Same => Some(config.clone()),
-            Listen::At(url) => Some(Config::from_str(url).map_err(|error| DatabaseError::statement("read the address to listen at", error))?),
+            Listen::At(url) => Some(
+                Config::from_str(url)
+                    .map_err(|error| DatabaseError::statement("read the address to listen at", error))?,
+            ),
             Listen::Off => None,
         };
         self.open(config, listen, tls).await
@@ -165,7 +168,9 @@ impl DatabaseOptions {
         let connect: Arc<dyn Connect> =
             Arc::new(Pools::new(config, listen, tls, size, self.connection_timeout, io.handle()));
         let listener = Listener::start(Arc::clone(&connect), self.listen_timeout, &io.handle());
-        let database = Database { inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }) };
+        let database = Database {
+            inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
+        };
         // A wrong password or address shows now and not at the first job.
         database.get(Lane::Work, "a first look").await?;
         Ok(database)

@@ -3,4 +3,6 @@ use super::url::TlsMode;
 #[derive(Debug, thiserror::Error)]
 #[error("x")]
 pub struct TlsError;
-pub(crate) fn connector(_: &TlsMode) -> Result<tokio_postgres::NoTls, TlsError> { Ok(tokio_postgres::NoTls) }
+pub(crate) fn connector(_: &TlsMode) -> Result<tokio_postgres::NoTls, TlsError> {
+    Ok(tokio_postgres::NoTls)
+}

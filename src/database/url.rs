@@ -1,8 +1,13 @@
 use tokio_postgres::Config;
 #[derive(Debug)]
-pub(crate) struct ConnectionString { pub(crate) config: Config, pub(crate) tls: TlsMode }
+pub(crate) struct ConnectionString {
+    pub(crate) config: Config,
+    pub(crate) tls: TlsMode,
+}
 #[derive(Debug)]
-pub(crate) enum TlsMode { Disable }
+pub(crate) enum TlsMode {
+    Disable,
+}
 /// x
 #[derive(Debug, thiserror::Error)]
 #[error("x")]

@@ -147,7 +147,9 @@ impl Holds {
     pub(crate) fn lose(&self, asked: &[Lease], kept: &HashSet<Lease>) -> usize {
         let inner = self.lock();
         let lost = asked.iter().filter(|lease| !kept.contains(lease)).filter_map(|lease| inner.held.get(lease));
-        lost.filter(|hold| !hold.is_committed() && !hold.completing.load(Ordering::Acquire)).map(|hold| hold.cancel(Cancelled::Lost)).count()
+        lost.filter(|hold| !hold.is_committed() && !hold.completing.load(Ordering::Acquire))
+            .map(|hold| hold.cancel(Cancelled::Lost))
+            .count()
     }
 
     /// Attempts that have outrun their time by more than `grace`: their own arbiter did not see to it.

@@ -70,11 +70,8 @@ fn own<T>(ask: impl FnOnce() -> Option<T>) -> Option<T> {
 
 /// Runs the handler until it returns, panics, or its job is taken away.
 async fn run(shared: &Arc<Shared>, performer: Rc<dyn Performer>, job: Reserved, hold: &Arc<Hold>) -> Ending {
-    let surroundings = Surroundings {
-        store: shared.store.clone(),
-        desk: shared.desk.clone(),
-        draining: shared.draining.clone(),
-    };
+    let surroundings =
+        Surroundings { store: shared.store.clone(), desk: shared.desk.clone(), draining: shared.draining.clone() };
     let context = Context::new(surroundings, Arc::clone(hold));
     let deadline = tokio::time::Instant::from_std(hold.deadline);
     let mut work: LocalBoxFuture<'_, _> =
@@ -139,9 +136,14 @@ async fn conclude(
         }
         _ if done => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
-            return log::warn!("{job} failed after its completion had committed, so it is completed: {}", ending.text());
+            return log::warn!(
+                "{job} failed after its completion had committed, so it is completed: {}",
+                ending.text()
+            );
         }
-        Ending::Returned(Ok(_)) => retry(backoff, attempt, vec!["the handler returned the proof of another job's completion".to_owned()]),
+        Ending::Returned(Ok(_)) => {
+            retry(backoff, attempt, vec!["the handler returned the proof of another job's completion".to_owned()])
+        }
         Ending::Returned(Err(error)) => {
             let (chain, wish) = error.into_parts();
             match wish {

@@ -32,12 +32,16 @@ impl Store {
         let queue = &self.name;
         let mut problems = Vec::new();
         if !row.get::<_, bool>("has_schema") {
-            problems.push(format!("there is no schema {schema:?} in this database: correct the name, or run migrate(), which creates it"));
+            problems.push(format!(
+                "there is no schema {schema:?} in this database: correct the name, or run migrate(), which creates it"
+            ));
             return Ok(Inspection { table: None, problems });
         }
         if !row.get::<_, bool>("usage") {
             let quoted = queue.quoted_schema();
-            problems.push(format!("role {role:?} may not use schema {schema:?}: GRANT USAGE ON SCHEMA {quoted} TO {role:?}"));
+            problems.push(format!(
+                "role {role:?} may not use schema {schema:?}: GRANT USAGE ON SCHEMA {quoted} TO {role:?}"
+            ));
             return Ok(Inspection { table: None, problems });
         }
         let table: Option<u32> = row.get("queue");
@@ -46,13 +50,15 @@ impl Store {
             problems.push(format!("queue {queue} has no table yet: run migrate() once, or the SQL that it prints"));
             return Ok(Inspection { table, problems });
         }
-        for (column, object) in
-            [("missing_on_queue", queue.quoted_table()), ("missing_on_nodes", format!("{}.job_queue_nodes", queue.quoted_schema()))]
-        {
+        for (column, object) in [
+            ("missing_on_queue", queue.quoted_table()),
+            ("missing_on_nodes", format!("{}.job_queue_nodes", queue.quoted_schema())),
+        ] {
             let missing: Vec<&str> = row.get(column);
             if !missing.is_empty() {
                 let missing = missing.join(", ");
-                problems.push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {role:?}"));
+                problems
+                    .push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {role:?}"));
             }
         }
         if let Some(found) = row.get::<_, Option<&str>>("params")

@@ -63,7 +63,9 @@ impl Store {
                 ],
             )
             .await
-            .map_err(|error| DatabaseError::statement(self.attempted(&format!("enqueue {} job(s)", jobs.len())), error))?;
+            .map_err(|error| {
+                DatabaseError::statement(self.attempted(&format!("enqueue {} job(s)", jobs.len())), error)
+            })?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
 

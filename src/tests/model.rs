@@ -177,7 +177,9 @@ async fn make(table: &Table, nodes: &[Node], model: &mut Model, step: Move) -> R
                 model.jobs.remove(&id);
             }
         }
-        Move::Retry { job } => settle(table, model, job, Verdict::Retry { after: MINUTE, error: vec!["no".into()] }).await?,
+        Move::Retry { job } => {
+            settle(table, model, job, Verdict::Retry { after: MINUTE, error: vec!["no".into()] }).await?
+        }
         Move::GiveUp { job } => settle(table, model, job, Verdict::Fail { error: vec!["no".into()] }).await?,
         Move::Snooze { job } => settle(table, model, job, Verdict::Snooze { after: MINUTE }).await?,
         Move::Return { job } => settle(table, model, job, Verdict::Return).await?,

@@ -180,7 +180,10 @@ async fn a_job_is_never_won_twice_whoever_comes_first() {
 
                 let (_, second_won) = race(&table, &mut clients, stage, (first, second), false).await;
                 let waits = matches!(second, Start | BeginCompletion | Requeue | Cancel);
-                assert!(second_won || !waits, "{stage:?}: {second:?} waited for {first:?}, which was rolled back, and won nothing");
+                assert!(
+                    second_won || !waits,
+                    "{stage:?}: {second:?} waited for {first:?}, which was rolled back, and won nothing"
+                );
                 run += 2;
             }
         }

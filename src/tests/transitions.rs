@@ -340,7 +340,12 @@ async fn every_failed_attempt_leaves_its_error_time_and_number_and_the_newest_tw
     for attempt in 1..=25 {
         let job = table.claim(1).await.remove(0);
         let lease = table.start(&job).await.unwrap();
-        settle(&table, lease, Verdict::Retry { after: Duration::ZERO, error: vec![format!("outer {attempt}"), "inner".into()] }).await;
+        settle(
+            &table,
+            lease,
+            Verdict::Retry { after: Duration::ZERO, error: vec![format!("outer {attempt}"), "inner".into()] },
+        )
+        .await;
         table.store.sweep().await.unwrap();
         id = job.id;
     }

@@ -86,8 +86,7 @@ impl Cluster {
         let directory = make_directory(user)?;
         let watchdog = spawn_watchdog(&directory)?;
         let port = free_port().map_err(failed("find a free port"))?;
-        let mut cluster =
-            Self { binaries, directory, port, user, settings: options.settings, server: None, watchdog };
+        let mut cluster = Self { binaries, directory, port, user, settings: options.settings, server: None, watchdog };
         cluster.init()?;
         if let Some((certificate, key)) = &options.tls {
             cluster.write_private("server.crt", certificate)?;
