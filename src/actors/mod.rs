@@ -11,6 +11,7 @@ mod worker;
 pub use enqueuer::{Enqueue, EnqueueActor};
 
 pub(crate) use {
-    supervisor::{Drain, Halt, SupervisorActor},
+    members::Halt,
+    supervisor::{Drain, SupervisorActor},
     threads::Threads,
 };

@@ -1,10 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use tokio::time::Instant;
 
 use super::{
-    members::{Lifeline, MAILBOX, Members},
+    members::{Halt, Lifeline, MAILBOX, Members},
     producer::Look,
 };
 use crate::{
@@ -144,5 +144,14 @@ impl Handler<Beat> for PollerActor {
         let shared = Arc::clone(&self.shared);
         let care = async move { care::look_after(&shared).await };
         ctx.spawn(care.into_actor(self).map(|(), act, _| act.beating = false));
+    }
+}
+
+impl Handler<Halt> for PollerActor {
+    type Result = ();
+
+    #[allow(clippy::disallowed_methods, reason = "the jobs are dealt with, so nothing in flight is lost")]
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }
