@@ -189,6 +189,15 @@ impl Running {
     }
 }
 
+#[cfg(test)]
+impl Running {
+    /// Who works on the first queue.
+    pub(crate) async fn present(&self) -> crate::actors::Present {
+        let asked = self.queues[0].supervisor.send(crate::actors::Who).await;
+        asked.expect("the supervisor lives").expect("the actors are there")
+    }
+}
+
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.queues.iter().map(|queue| &queue.shared.store.name)).finish()

@@ -84,6 +84,15 @@ impl SupervisorActor {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn present(&self) -> Option<super::Present> {
+        Some(super::Present {
+            producer: self.members.producer()?,
+            poller: self.members.poller()?,
+            workers: self.workers.values().map(|seat| seat.worker.clone()).collect(),
+        })
+    }
+
     fn lifeline(member: Member, ctx: &Context<Self>) -> Lifeline {
         Lifeline { member, supervisor: ctx.address() }
     }
