@@ -63,7 +63,7 @@ impl Queues {
             .into());
         };
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
-        let threads = Threads::start(first.store.database.runtime(), threads).map_err(StartError::Arbiter)?;
+        let threads = Threads::start(first.store.database.threads(), threads).map_err(StartError::Arbiter)?;
         let threads = Arc::new(threads);
         let mut running = Vec::with_capacity(self.0.len());
         for ((queue, handlers), table) in self.0.into_iter().zip(tables) {
