@@ -175,3 +175,54 @@ async fn nothing_runs_after_a_shutdown() {
     assert!(present.workers.iter().all(|worker| !worker.connected()));
     assert_eq!(queue.at_work.load(Ordering::SeqCst), 0);
 }
+
+#[actix::test]
+async fn nothing_is_held_in_the_database_while_a_handler_does_slow_work() {
+    let queue = Gated::new().await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+
+    // The start's own statement may just be ending.
+    let held = "SELECT (SELECT count(*) FROM pg_stat_activity
+                         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL)
+                     + (SELECT count(*) FROM pg_locks
+                         WHERE relation = 'jobs'::regclass AND pid <> pg_backend_pid())";
+    let mut left = 1_i64;
+    for _ in 0..500 {
+        left = queue.client.query_typed_one(held, &[]).await.unwrap().get(0);
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    assert_eq!(left, 0, "transactions or locks are held");
+    queue.gate.add_permits(2);
+    queue.until("IN_PROGRESS", 0).await;
+}
+
+#[actix::test]
+async fn inserts_of_a_busy_queue_announce_nothing_and_those_of_an_idle_one_do() {
+    let queue = Gated::new().await;
+    let waits = "SELECT count(*) FROM pg_locks AS held
+                  WHERE held.locktype = 'advisory' AND held.mode = 'ShareLock' AND held.granted
+                    AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let until_waiting = async |count: i64| {
+        for _ in 0..1500 {
+            if queue.client.query_typed_one(waits, &[]).await.unwrap().get::<_, i64>(0) == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{count} producers should wait");
+    };
+
+    until_waiting(1).await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+    until_waiting(0).await;
+
+    queue.gate.add_permits(2);
+    queue.until("IN_PROGRESS", 0).await;
+    until_waiting(1).await;
+}
