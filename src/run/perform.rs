@@ -59,6 +59,7 @@ pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Re
         Ok(performer) => run(&shared, performer, Reserved { attempt: started.attempt, ..job }, &hold).await,
         Err(unknown) => Ending::Returned(Err(unknown)),
     };
+    hold.over();
     conclude(&shared, &hold, ending, &backoff, &kind, max_attempts, sent.elapsed()).await;
     held.settle();
 }
