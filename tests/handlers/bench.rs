@@ -59,15 +59,10 @@ impl Bench {
     pub(crate) async fn on(options: DatabaseOptions, set: impl FnOnce(QueueBuilder) -> QueueBuilder) -> Self {
         let db = TestDb::new().await;
         let client = db.client().await;
-        client
-            .batch_execute("CREATE TABLE notes (job bigint, text text, PRIMARY KEY (job, text))")
-            .await
-            .unwrap();
+        client.batch_execute("CREATE TABLE notes (job bigint, text text, PRIMARY KEY (job, text))").await.unwrap();
         let database = options.connect(&db.url()).await.unwrap();
-        let queue = Queue::builder(&database, "jobs")
-            .arbiters(2)
-            .poll_interval(HOUR)
-            .shutdown_timeout(Duration::from_secs(1));
+        let queue =
+            Queue::builder(&database, "jobs").arbiters(2).poll_interval(HOUR).shutdown_timeout(Duration::from_secs(1));
         let jobs = set(queue).build().unwrap();
         jobs.migrate().await.unwrap();
         Self { db, client, jobs }
@@ -121,7 +116,8 @@ impl Bench {
     pub(crate) async fn errors(&self, id: i64) -> Vec<(i64, Vec<String>)> {
         let text: Option<String> = self.ask(&format!("SELECT errors::text FROM jobs WHERE id = {id}")).await;
         let errors: Vec<Value> = text.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
-        let texts = |chain: &Value| chain.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+        let texts =
+            |chain: &Value| chain.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
         errors.iter().map(|error| (error["attempt"].as_i64().unwrap(), texts(&error["error"]))).collect()
     }
 
@@ -226,10 +222,7 @@ impl<T> Probe<T> {
 }
 
 /// A handler that is given a clone of `state` with each job.
-pub(crate) fn with<S, P, Fut>(
-    state: S,
-    work: impl Fn(S, Job<P>, Context) -> Fut,
-) -> impl Fn(Job<P>, Context) -> Fut
+pub(crate) fn with<S, P, Fut>(state: S, work: impl Fn(S, Job<P>, Context) -> Fut) -> impl Fn(Job<P>, Context) -> Fut
 where
     S: Clone,
     Fut: Future<Output = Done>,

@@ -73,7 +73,8 @@ async fn a_handler_that_blocks_holds_up_no_other_arbiter() {
     bench.becomes(hung, "RETRY").await;
     assert!(bench.error(hung).await.contains("outran its execution timeout"));
     bench.hurry(hung).await;
-    eventually("a second time-out", async || bench.holds(hung, "state = 'RETRY' AND attempt = 2").await.then_some(())).await;
+    eventually("a second time-out", async || bench.holds(hung, "state = 'RETRY' AND attempt = 2").await.then_some(()))
+        .await;
 
     assert_eq!(bench.state(blocked).await.as_deref(), Some("IN_PROGRESS"), "the wall stands");
     fell.send(()).unwrap();
@@ -146,9 +147,8 @@ async fn a_handler_that_spins_holds_up_no_other_arbiter() {
     };
     let handlers = Handlers::new().on("Spin", with((probe, Arc::clone(&stop)), spin)).on("Note", take_note);
     let running = bench.start(handlers).await;
-    let spinning = bench
-        .enqueue(actix_job_queue::NewJob::of_type("Spin", &Note { text: String::new() }).unwrap())
-        .await;
+    let spinning =
+        bench.enqueue(actix_job_queue::NewJob::of_type("Spin", &Note { text: String::new() }).unwrap()).await;
     hear(&mut heard).await;
 
     let ids = bench.jobs.enqueue_many(&bench.client, &vec![note("meanwhile"); 5]).await.unwrap();

@@ -147,9 +147,13 @@ async fn a_completion_of_a_job_that_is_no_longer_held_is_lost_and_leaves_nothing
     let rescued = "UPDATE jobs SET state = 'AVAILABLE', expires = NULL, node = NULL";
 
     for way in ["begin", "complete"] {
-        for (what, sql) in
-            [("deleted", "DELETE FROM jobs"), ("failed", failed), ("requeued", failed), ("taken", taken), ("rescued", rescued)]
-        {
+        for (what, sql) in [
+            ("deleted", "DELETE FROM jobs"),
+            ("failed", failed),
+            ("requeued", failed),
+            ("taken", taken),
+            ("rescued", rescued),
+        ] {
             let id = bench.enqueue(note(way)).await;
             assert_eq!(hear(&mut heard).await, "started", "{way} {what}");
             bench.sql(sql).await;
@@ -232,7 +236,8 @@ async fn a_job_cannot_be_taken_from_an_open_completion() {
     let thief = bench.db.client().await;
     let sql = format!("DELETE FROM jobs WHERE id = {id}");
     let theft = actix_rt::spawn(async move { thief.execute_typed(&sql, &[]).await });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM jobs %'
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM jobs %'
                     AND datname = current_database()";
     eventually("the delete's wait", async || (bench.ask::<i64>(waits).await == 1).then_some(())).await;
     probe.open(1);

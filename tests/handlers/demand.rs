@@ -129,14 +129,27 @@ fn every_way_out(probe: Probe<i64>) -> Handlers {
         .on("GiveUp", async |_: Job<Value>, _: Context| Err(JobError::new("no luck").give_up()))
         .on("Snooze", async |_: Job<Value>, _: Context| Err(JobError::snooze(HOUR)))
         .on("Panic", async |_: Job<Value>, _: Context| panic!("on purpose"))
-        .on("PanicFirst", |_: Job<Value>, _: Context| -> std::future::Ready<Done> { panic!("before there is a future") })
+        .on("PanicFirst", |_: Job<Value>, _: Context| -> std::future::Ready<Done> {
+            panic!("before there is a future")
+        })
         .on("TimeOut", Tuned::new(hang).execution_timeout(Duration::from_millis(100)))
         .on("Deleted", with(probe, deleted))
         .on("Unfit", async |_: Job<Note>, ctx: Context| Ok(ctx.complete().await?))
 }
 
 const WAYS: [&str; 12] = [
-    "Complete", "Commit", "Drop", "Fail", "GiveUp", "Snooze", "Panic", "PanicFirst", "TimeOut", "Deleted", "Unfit", "Unknown",
+    "Complete",
+    "Commit",
+    "Drop",
+    "Fail",
+    "GiveUp",
+    "Snooze",
+    "Panic",
+    "PanicFirst",
+    "TimeOut",
+    "Deleted",
+    "Unfit",
+    "Unknown",
 ];
 
 #[actix::test]

@@ -183,7 +183,9 @@ async fn a_handler_sees_the_times_that_the_table_holds() {
         Ok(ctx.complete().await?)
     };
     let id = bench.enqueue(note("x").schedule_in(HOUR)).await;
-    bench.sql("UPDATE jobs SET schedule = '2020-02-03 04:05:06.123456Z', inserted_at = '2019-01-01 00:00:00.000001Z'").await;
+    bench
+        .sql("UPDATE jobs SET schedule = '2020-02-03 04:05:06.123456Z', inserted_at = '2019-01-01 00:00:00.000001Z'")
+        .await;
     let running = bench.start(Handlers::new().on("Note", with(probe, handler))).await;
 
     let job = hear(&mut heard).await;
@@ -206,4 +208,23 @@ async fn a_handler_may_read_less_than_the_params_hold() {
     bench.completes(id).await;
     assert_eq!(bench.notes().await, ["part"]);
     running.shutdown().await;
+}
+
+/// Whoever runs many queues for a short time each, as tests do, runs out of connections otherwise.
+#[actix::test]
+async fn a_queue_that_was_shut_down_and_dropped_keeps_no_connection() {
+    let Bench { db: _db, client, jobs } = {
+        let bench = Bench::new().await;
+        let running = bench.start(Handlers::new().on("Note", take_note)).await;
+        let id = bench.enqueue(note("x")).await;
+        bench.completes(id).await;
+        running.shutdown().await;
+        bench
+    };
+
+    drop(jobs);
+
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let left = async || client.query_typed_one(others, &[]).await.unwrap().get::<_, i64>(0);
+    eventually("the connections' end", async || (left().await == 0).then_some(())).await;
 }

@@ -12,7 +12,6 @@ mod demand;
 mod ends;
 mod failures;
 mod forms;
-mod leak;
 mod outcomes;
 mod panics;
 mod params;

@@ -204,11 +204,11 @@ async fn a_backoff_that_panics_or_asks_for_ages_does_no_harm() {
     let ages = Tuned::new(fail).backoff(Backoff::from_fn(|_| Duration::MAX));
     let running = bench.start(Handlers::new().on("Note", panics).on("Ages", ages)).await;
 
-    let panicked = bench.enqueue(note("x").max_attempts(3)).await;
+    let panicked = bench.enqueue(note("x").max_attempts(20)).await;
     let aged = bench.enqueue(actix_job_queue::NewJob::of_type("Ages", &serde_json::json!({"text": ""})).unwrap()).await;
 
     bench.becomes(panicked, "FAILED").await;
     bench.becomes(aged, "RETRY").await;
-    assert_eq!(bench.errors(panicked).await.len(), 3);
+    assert_eq!(bench.errors(panicked).await.len(), 20);
     running.shutdown().await;
 }

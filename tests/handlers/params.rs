@@ -142,7 +142,8 @@ async fn a_job_that_plain_sql_inserted_runs() {
     bench.sql(r#"INSERT INTO jobs (params) VALUES ('{"type": "Note", "text": "by SQL"}')"#).await;
     bench.sql("INSERT INTO jobs (params) SELECT jsonb_build_object('type', 'Note', 'text', n::text) FROM generate_series(1, 3) n").await;
 
-    crate::bench::eventually("four notes", async || (bench.notes().await == ["1", "2", "3", "by SQL"]).then_some(())).await;
+    crate::bench::eventually("four notes", async || (bench.notes().await == ["1", "2", "3", "by SQL"]).then_some(()))
+        .await;
     assert_eq!(bench.count("true").await, 0);
     running.shutdown().await;
 }
