@@ -28,7 +28,10 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
     }
     for hold in shared.holds.overdue(OVERDUE) {
         hold.cancel(Cancelled::TimedOut);
-        end(shared, hold, timed_out);
+        end(shared, hold, |hold| {
+            let outran = timed_out(hold);
+            format!("{outran} and could not be stopped: it, or another handler on its arbiter, blocks the thread")
+        });
     }
     for hold in shared.holds.abandoned() {
         end(shared, hold, |_| "the worker that performed it died".to_owned());

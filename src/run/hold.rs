@@ -37,6 +37,7 @@ pub(crate) struct Hold {
     pub(crate) token: CancellationToken,
     reason: OnceLock<Cancelled>,
     committed: AtomicBool,
+    over: AtomicBool,
     ended: AtomicBool,
     completing: AtomicBool,
 }
@@ -53,6 +54,7 @@ impl Hold {
             token: CancellationToken::new(),
             reason: OnceLock::new(),
             committed: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             completing: AtomicBool::new(false),
         }
@@ -78,6 +80,12 @@ impl Hold {
     /// The completion has committed: whatever the handler does next, the job is done.
     pub(crate) fn commit(&self) {
         self.committed.store(true, Ordering::Release);
+    }
+
+    /// The handler has ended, and its performer is about to settle the attempt: what outruns its time now is
+    /// not the handler.
+    pub(crate) fn over(&self) {
+        self.over.store(true, Ordering::Release);
     }
 
     /// Whether this is the first to settle the attempt on its performer's behalf.
@@ -152,10 +160,11 @@ impl Holds {
             .count()
     }
 
-    /// Attempts that have outrun their time by more than `grace`: their own arbiter did not see to it.
+    /// Attempts whose handlers have outrun their time by more than `grace`: their own arbiter did not see to it.
     pub(crate) fn overdue(&self, grace: Duration) -> Vec<Arc<Hold>> {
         let now = Instant::now();
-        self.lock().held.values().filter(|hold| hold.deadline + grace < now).cloned().collect()
+        let late = |hold: &&Arc<Hold>| hold.deadline + grace < now && !hold.over.load(Ordering::Acquire);
+        self.lock().held.values().filter(late).cloned().collect()
     }
 
     /// Attempts whose performer vanished since the last time.
@@ -206,6 +215,18 @@ mod tests {
 
         assert_eq!(holds.abandoned().iter().map(|hold| hold.lease.id).collect::<Vec<_>>(), [1]);
         assert!(holds.is_empty());
+    }
+
+    #[test]
+    fn an_attempt_that_waits_for_its_settlement_does_not_outrun_its_time() {
+        let holds = Holds::default();
+        let begun = Instant::now() - Duration::from_millis(2);
+        let held = holds.take(Hold::new(Lease { id: 1, lease: 1 }, 1, Duration::from_millis(1), begun)).unwrap();
+        assert_eq!(holds.overdue(Duration::ZERO).len(), 1);
+
+        held.hold.over();
+
+        assert!(holds.overdue(Duration::ZERO).is_empty());
     }
 
     #[test]

@@ -33,9 +33,9 @@ enum Ending {
 pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Reserved) {
     let found = dispatch.find(job.kind.as_deref());
     let performer = found.as_ref().ok();
-    let timeout = performer.and_then(|found| own(|| found.execution_timeout()));
+    let timeout = performer.and_then(|found| own(|| found.execution_timeout()).flatten());
     let timeout = timeout.unwrap_or(shared.settings.execution_timeout);
-    let backoff = performer.and_then(|found| own(|| found.backoff()));
+    let backoff = performer.and_then(|found| own(|| found.backoff()).flatten());
     let backoff = backoff.unwrap_or_else(|| Backoff::linear(shared.settings.retry_timeout));
 
     if shared.draining.is_cancelled() {
@@ -59,13 +59,14 @@ pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Re
         Ok(performer) => run(&shared, performer, Reserved { attempt: started.attempt, ..job }, &hold).await,
         Err(unknown) => Ending::Returned(Err(unknown)),
     };
+    hold.over();
     conclude(&shared, &hold, ending, &backoff, &kind, max_attempts, sent.elapsed()).await;
     held.settle();
 }
 
-/// What a handler says of itself; one that panics over it has said nothing.
-fn own<T>(ask: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(ask)).ok().flatten()
+/// What the user's own function says; one that panics over it has said nothing.
+fn own<T>(ask: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(ask)).map_err(panic_text).ok()
 }
 
 /// Runs the handler until it returns, panics, or its job is taken away.
@@ -109,8 +110,10 @@ fn panic_text(panic: Box<dyn Any + Send>) -> String {
         (_, Some(text)) => text.clone(),
         _ => "of a value that is no text".to_owned(),
     };
-    // A payload that panics when dropped would take the worker with it.
-    if catch_unwind(AssertUnwindSafe(|| drop(panic))).is_err() {
+    // A payload that panics when dropped would take the worker with it, and so might what it panics with:
+    // that is left undropped.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
         log::warn!("a panic's payload panicked");
     }
     text::keepable(&text)
@@ -168,9 +171,9 @@ pub(crate) fn timed_out(hold: &Hold) -> String {
     format!("the handler outran its execution timeout of {:?}", hold.timeout)
 }
 
-/// The backoff is the user's own function; one that panics means no wait.
+/// A backoff that panics means no wait.
 fn retry(backoff: &Backoff, attempt: i32, error: Vec<String>) -> Verdict {
-    let after = catch_unwind(AssertUnwindSafe(|| backoff.after(attempt))).unwrap_or_default();
+    let after = own(|| backoff.after(attempt)).unwrap_or_default();
     Verdict::Retry { after, error }
 }
 
