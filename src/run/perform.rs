@@ -49,7 +49,7 @@ pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Re
         Ok(None) => return log::debug!("job {} is reserved no longer and was not performed", job.id),
         Err(error) => return log::warn!("{}", text::chain(&error).join(": ")),
     };
-    let hold = Hold::new(started.lease, started.attempt, timeout, sent);
+    let hold = Hold::new(started.lease, started.attempt, timeout, backoff, sent);
     let Some(held) = shared.holds.take(hold) else {
         return;
     };
@@ -60,7 +60,7 @@ pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Re
         Err(unknown) => Ending::Returned(Err(unknown)),
     };
     hold.over();
-    conclude(&shared, &hold, ending, &backoff, &kind, max_attempts, sent.elapsed()).await;
+    conclude(&shared, &hold, ending, &kind, max_attempts, sent.elapsed()).await;
     held.settle();
 }
 
@@ -120,15 +120,7 @@ fn panic_text(panic: Box<dyn Any + Send>) -> String {
 }
 
 /// Has the table say how the attempt ended, and counts and logs it.
-async fn conclude(
-    shared: &Shared,
-    hold: &Hold,
-    ending: Ending,
-    backoff: &Backoff,
-    kind: &str,
-    max_attempts: i32,
-    took: Duration,
-) {
+async fn conclude(shared: &Shared, hold: &Hold, ending: Ending, kind: &str, max_attempts: i32, took: Duration) {
     let (queue, id, attempt) = (&shared.store.name, hold.lease.id, hold.attempt);
     let job = format!("{queue}[{id}] {kind} attempt {attempt}/{max_attempts}");
     let done = hold.is_committed();
@@ -145,19 +137,19 @@ async fn conclude(
             );
         }
         Ending::Returned(Ok(_)) => {
-            retry(backoff, attempt, vec!["the handler returned the proof of another job's completion".to_owned()])
+            retry(hold, vec!["the handler returned the proof of another job's completion".to_owned()])
         }
         Ending::Returned(Err(error)) => {
             let (chain, wish) = error.into_parts();
             match wish {
-                Wish::Retry => retry(backoff, attempt, chain),
+                Wish::Retry => retry(hold, chain),
                 Wish::RetryIn(after) => Verdict::Retry { after: bounded(after), error: chain },
                 Wish::GiveUp => Verdict::Fail { error: chain },
                 Wish::Snooze(after) => Verdict::Snooze { after: bounded(after) },
             }
         }
-        Ending::Panicked(text) => retry(backoff, attempt, vec![format!("the handler panicked: {text}")]),
-        Ending::Cancelled(Cancelled::TimedOut) => retry(backoff, attempt, vec![timed_out(hold)]),
+        Ending::Panicked(text) => retry(hold, vec![format!("the handler panicked: {text}")]),
+        Ending::Cancelled(Cancelled::TimedOut) => retry(hold, vec![timed_out(hold)]),
         Ending::Cancelled(Cancelled::ShutDown) => Verdict::Return,
         Ending::Cancelled(Cancelled::Lost) => {
             shared.tally.lost.fetch_add(1, Ordering::Relaxed);
@@ -172,8 +164,8 @@ pub(crate) fn timed_out(hold: &Hold) -> String {
 }
 
 /// A backoff that panics means no wait.
-fn retry(backoff: &Backoff, attempt: i32, error: Vec<String>) -> Verdict {
-    let after = own(|| backoff.after(attempt)).unwrap_or_default();
+pub(crate) fn retry(hold: &Hold, error: Vec<String>) -> Verdict {
+    let after = own(|| hold.backoff.after(hold.attempt)).unwrap_or_default();
     Verdict::Retry { after, error }
 }
 
