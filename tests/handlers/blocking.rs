@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::{CompletionError, Context, Handlers, Job, Tuned};
+use actix_job_queue::{Backoff, CompletionError, Context, Handlers, Job, Tuned};
 use serde_json::Value;
 
-use crate::bench::{Bench, Done, HOUR, Note, Probe, bare, eventually, hear, note, take_note, with, write};
+use crate::bench::{Bench, Done, Note, Probe, bare, eventually, hear, note, take_note, with, write};
 
 /// Blocks whoever waits for it until the test lets go, which it does at the latest when it ends.
 #[derive(Clone)]
@@ -111,10 +111,12 @@ async fn jobs_that_were_given_to_a_blocked_arbiter_run_on_another() {
 /// Its own arbiter cannot end it, so another thread does; it learns of that once it gets on.
 #[actix::test]
 async fn a_handler_that_blocks_beyond_its_time_is_retried_with_an_error_that_says_so() {
-    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1)).retry_timeout(HOUR)).await;
+    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let (fell, wall) = Wall::new();
-    let blocks = Tuned::new(with((probe, wall), block)).execution_timeout(Duration::from_millis(200));
+    let blocks = Tuned::new(with((probe, wall), block))
+        .execution_timeout(Duration::from_millis(200))
+        .backoff(Backoff::linear(Duration::from_secs(777)));
     let running = bench.start(Handlers::new().on("Block", blocks).on("Note", take_note)).await;
 
     let id = bench.enqueue(bare("Block")).await;
@@ -123,7 +125,7 @@ async fn a_handler_that_blocks_beyond_its_time_is_retried_with_an_error_that_say
     bench.becomes(id, "RETRY").await;
     let error = bench.error(id).await;
     assert!(error.contains("execution timeout of 200ms") && error.contains("blocks"), "{error}");
-    assert!(bench.holds(id, "attempt = 1 AND schedule > now()").await);
+    assert!(bench.holds(id, "attempt = 1 AND schedule - updated_at = interval '777 s'").await);
     fell.send(()).unwrap();
     let beyond = bench.enqueue(note("beyond")).await;
     bench.completes(beyond).await;
