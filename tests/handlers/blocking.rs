@@ -1,11 +1,15 @@
 //! Handlers that block their thread.
 
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
-use actix_job_queue::{Backoff, CompletionError, Context, Handlers, Job, Tuned};
+use actix_job_queue::{Backoff, CompletionError, Context, Handlers, Job, NewJob, Tuned};
 use serde_json::Value;
 
 use crate::bench::{Bench, Done, Note, Probe, bare, eventually, hear, note, take_note, with, write};
@@ -139,18 +143,17 @@ async fn a_handler_that_blocks_beyond_its_time_is_retried_with_an_error_that_say
 async fn a_handler_that_spins_holds_up_no_other_arbiter() {
     let bench = Bench::with(|queue| queue.max_demand(2)).await;
     let (probe, mut heard) = Probe::new();
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let spin = async |(probe, stop): (Probe<()>, Arc<std::sync::atomic::AtomicBool>), _: Job<Note>, ctx: Context| {
+    let stop = Arc::new(AtomicBool::new(false));
+    let spin = async |(probe, stop): (Probe<()>, Arc<AtomicBool>), _: Job<Note>, ctx: Context| {
         probe.say(());
-        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) {
             std::hint::spin_loop();
         }
         Ok(ctx.complete().await?)
     };
     let handlers = Handlers::new().on("Spin", with((probe, Arc::clone(&stop)), spin)).on("Note", take_note);
     let running = bench.start(handlers).await;
-    let spinning =
-        bench.enqueue(actix_job_queue::NewJob::of_type("Spin", &Note { text: String::new() }).unwrap()).await;
+    let spinning = bench.enqueue(NewJob::of_type("Spin", &Note { text: String::new() }).unwrap()).await;
     hear(&mut heard).await;
 
     let ids = bench.jobs.enqueue_many(&bench.client, &vec![note("meanwhile"); 5]).await.unwrap();
@@ -159,7 +162,7 @@ async fn a_handler_that_spins_holds_up_no_other_arbiter() {
     }
 
     assert_eq!(bench.state(spinning).await.as_deref(), Some("IN_PROGRESS"));
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     bench.completes(spinning).await;
     running.shutdown().await;
 }

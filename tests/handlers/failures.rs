@@ -4,7 +4,7 @@ use std::fmt;
 
 use actix_job_queue::{Context, Handlers, Job};
 
-use crate::bench::{Bench, Done, Note, hear, note, take_note};
+use crate::bench::{Bench, Done, Note, eventually, hear, note};
 
 /// An error with causes, the outermost first.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ async fn an_error_is_kept_with_its_causes_its_time_and_its_attempt() {
     assert!(bench.holds(id, between).await);
     bench.hurry(id).await;
     let again = "(errors->1->>'at')::timestamptz > (errors->0->>'at')::timestamptz";
-    crate::bench::eventually("a second error", async || bench.holds(id, again).await.then_some(())).await;
+    eventually("a second error", async || bench.holds(id, again).await.then_some(())).await;
     assert_eq!(bench.errors(id).await, [(1, chain.to_vec()), (2, chain.to_vec())]);
     running.shutdown().await;
 }
@@ -93,7 +93,7 @@ async fn an_error_that_the_database_cannot_hold_as_it_is_is_kept_all_the_same() 
 async fn only_a_completed_job_says_that_it_is_done() {
     let bench = Bench::new().await;
     let mut ends = bench.listen().await;
-    let running = bench.start(Handlers::new().on("Note", fail).on("Taken", take_note)).await;
+    let running = bench.start(Handlers::new().on("Note", fail)).await;
 
     let retried = bench.enqueue(note("deep").notify("retried")).await;
     bench.becomes(retried, "RETRY").await;

@@ -1,4 +1,5 @@
 //! What a handler may do, and what becomes of its job, on queues that run against a real PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 #[path = "../support/mod.rs"]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use actix_job_queue::{Backoff, Context, Handler, Handlers, Job, JobError, Tuned};
+use actix_job_queue::{Backoff, Context, Handler, Handlers, Job, JobError, NewJob, Tuned};
 
-use crate::bench::{Bench, Done, HOUR, Note, Probe, hear, note, with};
+use crate::bench::{Bench, Done, HOUR, Note, Probe, eventually, hear, note, with};
 
 /// The time between the last failure and the next attempt, which one statement has set.
 const WAIT: &str = "schedule - (errors->-1->>'at')::timestamptz";
@@ -24,7 +24,7 @@ async fn the_first_retry_comes_after_one_retry_timeout_and_the_second_after_two(
 
     bench.hurry(id).await;
     let second = format!("attempt = 2 AND {WAIT} = interval '90 s'");
-    crate::bench::eventually("a second retry", async || bench.holds(id, &second).await.then_some(())).await;
+    eventually("a second retry", async || bench.holds(id, &second).await.then_some(())).await;
     running.shutdown().await;
 }
 
@@ -152,7 +152,7 @@ async fn a_type_that_implements_handler_has_rules_of_its_own() {
             assert!(bench.holds(id, &format!("expires - updated_at = interval '{timeout} s'")).await);
             probe.open(1);
             let waits = format!("state = 'RETRY' AND attempt = {attempt} AND {WAIT} = interval '{wait} s'");
-            crate::bench::eventually(&waits, async || bench.holds(id, &waits).await.then_some(())).await;
+            eventually(&waits, async || bench.holds(id, &waits).await.then_some(())).await;
             bench.hurry(id).await;
         }
         hear(&mut heard).await;
@@ -173,7 +173,7 @@ async fn a_tuned_function_has_rules_of_its_own_and_they_come_before_those_of_its
             assert!(bench.holds(id, &format!("expires - updated_at = interval '{timeout} s'")).await);
             probe.open(1);
             let waits = format!("state = 'RETRY' AND attempt = {attempt} AND {WAIT} = interval '{wait} s'");
-            crate::bench::eventually(&waits, async || bench.holds(id, &waits).await.then_some(())).await;
+            eventually(&waits, async || bench.holds(id, &waits).await.then_some(())).await;
             bench.hurry(id).await;
         }
         hear(&mut heard).await;
@@ -205,7 +205,7 @@ async fn a_backoff_that_panics_or_asks_for_ages_does_no_harm() {
     let running = bench.start(Handlers::new().on("Note", panics).on("Ages", ages)).await;
 
     let panicked = bench.enqueue(note("x").max_attempts(20)).await;
-    let aged = bench.enqueue(actix_job_queue::NewJob::of_type("Ages", &serde_json::json!({"text": ""})).unwrap()).await;
+    let aged = bench.enqueue(NewJob::of_type("Ages", &serde_json::json!({"text": ""})).unwrap()).await;
 
     bench.becomes(panicked, "FAILED").await;
     bench.becomes(aged, "RETRY").await;

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::{Context, Handler, Handlers, Job};
+use actix_job_queue::{Context, Handler, Handlers, Job, NewJob, Tuned};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
-use crate::bench::{Bench, Done, Note, note, take_note, write};
+use crate::bench::{Bench, Done, Note, bare, hear, note, take_note, write};
 
 /// Panics when it is dropped.
 struct Bomb;
@@ -74,9 +75,10 @@ fn counted(made: &Arc<AtomicUsize>) -> Handlers {
 
 #[actix::test]
 async fn no_panic_of_what_a_handler_leaves_behind_kills_its_worker() {
-    let bench = Bench::with(|queue| queue.max_demand(1).execution_timeout(Duration::from_millis(300))).await;
+    let bench = Bench::with(|queue| queue.max_demand(1)).await;
     let made = Arc::new(AtomicUsize::new(0));
-    let running = bench.start(counted(&made)).await;
+    let hurried = Tuned::new(Dangerous).execution_timeout(Duration::from_millis(200));
+    let running = bench.start(counted(&made).on("Hurried", hurried)).await;
 
     for (text, kept) in [
         ("payload", "panicked"),
@@ -84,7 +86,8 @@ async fn no_panic_of_what_a_handler_leaves_behind_kills_its_worker() {
         ("dropped when it times out", "outran its execution timeout"),
         ("dropped on return", "a bomb was dropped"),
     ] {
-        let id = bench.enqueue(note(text)).await;
+        let kind = if text.contains("times out") { "Hurried" } else { "Note" };
+        let id = bench.enqueue(NewJob::of_type(kind, &json!({ "text": text })).unwrap()).await;
         bench.becomes(id, "RETRY").await;
         let error = bench.error(id).await;
         assert!(error.contains(kept), "{text}: {error}");
@@ -105,7 +108,7 @@ async fn a_panic_after_the_commit_does_not_undo_it() {
 
     let id = bench.enqueue(note("dropped after the commit").notify("n")).await;
 
-    assert_eq!(crate::bench::hear(&mut ends).await, ("jobs.completed".to_owned(), "n".to_owned()));
+    assert_eq!(hear(&mut ends).await, ("jobs.completed".to_owned(), "n".to_owned()));
     assert_eq!(bench.state(id).await, None);
     assert_eq!(bench.notes().await, ["kept"]);
     let fine = bench.enqueue(note("fine")).await;
@@ -131,7 +134,7 @@ async fn params_that_panic_when_they_are_read_fail_their_job_alone() {
     let mine = async |_: Job<Mine>, ctx: Context| Ok(ctx.complete().await?);
     let running = bench.start(Handlers::new().on("Mine", mine).on("Note", take_note)).await;
 
-    let id = bench.enqueue(crate::bench::bare("Mine")).await;
+    let id = bench.enqueue(bare("Mine")).await;
 
     bench.becomes(id, "RETRY").await;
     assert!(bench.error(id).await.contains("a mine in the params"));

@@ -4,7 +4,7 @@ use actix_job_queue::{Context, Handlers, Job, NewJob};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::bench::{Bench, Done, Note, Probe, hear, note, take_note, with, write};
+use crate::bench::{Bench, Done, Note, Probe, eventually, hear, note, take_note, with, write};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
@@ -109,7 +109,7 @@ async fn a_queue_of_one_type_needs_no_type_in_its_params() {
     bench.completes(id).await;
     bench.sql("INSERT INTO jobs (params) VALUES ('[8, \"pears\"]')").await;
 
-    crate::bench::eventually("both", async || (bench.notes().await == ["7 apples", "8 pears"]).then_some(())).await;
+    eventually("both", async || (bench.notes().await == ["7 apples", "8 pears"]).then_some(())).await;
     running.shutdown().await;
 }
 
@@ -142,8 +142,7 @@ async fn a_job_that_plain_sql_inserted_runs() {
     bench.sql(r#"INSERT INTO jobs (params) VALUES ('{"type": "Note", "text": "by SQL"}')"#).await;
     bench.sql("INSERT INTO jobs (params) SELECT jsonb_build_object('type', 'Note', 'text', n::text) FROM generate_series(1, 3) n").await;
 
-    crate::bench::eventually("four notes", async || (bench.notes().await == ["1", "2", "3", "by SQL"]).then_some(()))
-        .await;
+    eventually("four notes", async || (bench.notes().await == ["1", "2", "3", "by SQL"]).then_some(())).await;
     assert_eq!(bench.count("true").await, 0);
     running.shutdown().await;
 }
