@@ -7,5 +7,8 @@ mod support;
 mod harness;
 mod process;
 
-mod late;
+mod commit;
 mod killed;
+mod late;
+mod listening;
+mod waiting;
