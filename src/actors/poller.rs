@@ -109,13 +109,15 @@ impl Handler<Sweep> for PollerActor {
     type Result = ();
 
     fn handle(&mut self, _: Sweep, ctx: &mut Self::Context) {
-        if self.sweeping {
-            return;
-        }
-        self.sweeping = true;
+        // A plan whose time has come is no plan any more, or all later ones would stand back for it.
         if let Some((_, timer)) = self.next.take() {
             ctx.cancel_future(timer);
         }
+        if self.sweeping {
+            // The sweep under way plans the next when it ends.
+            return;
+        }
+        self.sweeping = true;
         let shared = Arc::clone(&self.shared);
         let sweep = async move { shared.store.sweep().await };
         ctx.spawn(sweep.into_actor(self).map(|swept, act, ctx| act.swept(swept, ctx)));
