@@ -172,7 +172,7 @@ impl DatabaseOptions {
             inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
         };
         // A wrong password or address shows now and not at the first job.
-        database.get(Lane::Work, "a first look").await?;
+        database.inner.connect.look().await?;
         Ok(database)
     }
 }
