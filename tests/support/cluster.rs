@@ -248,7 +248,9 @@ fn find_binaries() -> Option<PathBuf> {
     for homebrew in ["/opt/homebrew/opt", "/usr/local/opt"] {
         folders.extend(newest_first(homebrew, |name| name.starts_with("postgresql")));
     }
-    folders.into_iter().find(complete)
+    // A link to one program, as some machines have them on PATH, does not lead to its fellows.
+    let real = fs::canonicalize(folders.into_iter().find(complete)?.join("postgres")).ok()?;
+    real.parent().map(Path::to_owned)
 }
 
 /// The `bin` folders of the versions in a folder.
