@@ -247,7 +247,10 @@ fn find_binaries() -> Option<PathBuf> {
     for homebrew in ["/opt/homebrew/opt", "/usr/local/opt"] {
         folders.extend(newest_first(homebrew, |name| name.starts_with("postgresql")));
     }
-    folders.into_iter().find(complete)
+    let found = folders.into_iter().find(complete)?;
+    // A folder on PATH may hold links to some of the programs; the others lie beside what they lead to.
+    let beside = found.join("initdb").canonicalize().ok().and_then(|initdb| initdb.parent().map(PathBuf::from));
+    beside.filter(complete).or(Some(found))
 }
 
 /// The `bin` folders of the versions in a folder.
