@@ -1,13 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
+    WrapFuture,
 };
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::WatchStream;
 
 use super::{
-    members::{Lifeline, MAILBOX, Members},
+    members::{Halt, Lifeline, MAILBOX, Members},
     poller::Looked,
     worker::{Perform, WorkerActor},
 };
@@ -292,5 +293,14 @@ impl Handler<StopClaiming> for ProducerActor {
             // A producer that died claims nothing either.
             let _ = drained.await;
         })
+    }
+}
+
+impl Handler<Halt> for ProducerActor {
+    type Result = ();
+
+    #[allow(clippy::disallowed_methods, reason = "the jobs are dealt with, so nothing in flight is lost")]
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }

@@ -1,10 +1,14 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use actix_rt::ArbiterHandle;
 
 use super::{
-    members::{Died, Lifeline, MAILBOX, Member, Members},
+    members::{Died, Halt, Lifeline, MAILBOX, Member, Members},
     poller::PollerActor,
     producer::{Forget, ProducerActor, StopClaiming},
     threads::Threads,
@@ -39,6 +43,7 @@ struct Seat {
     arbiter: usize,
     slots: usize,
     worker: Addr<WorkerActor>,
+    since: Instant,
 }
 
 /// Stops claiming; answers once no claim is under way.
@@ -46,12 +51,7 @@ struct Seat {
 #[rtype(result = "()")]
 pub(crate) struct Drain;
 
-/// Ends all actors; the jobs are dealt with.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Halt;
-
-/// An arbiter for a worker's replacement could not be had; tries again.
+/// A worker's place is to be filled after a pause.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Seatless {
@@ -59,7 +59,7 @@ struct Seatless {
     slots: usize,
 }
 
-/// The system is short of threads; it may not be for long.
+/// A system that is short of threads, or a handler that cannot be made, may get better, but not at once.
 const RETRY_SEAT: Duration = Duration::from_secs(1);
 
 impl SupervisorActor {
@@ -82,6 +82,15 @@ impl SupervisorActor {
             epoch: 0,
             draining: false,
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn present(&self) -> Option<super::Present> {
+        Some(super::Present {
+            producer: self.members.producer()?,
+            poller: self.members.poller()?,
+            workers: self.workers.values().map(|seat| seat.worker.clone()).collect(),
+        })
     }
 
     fn lifeline(member: Member, ctx: &Context<Self>) -> Lifeline {
@@ -127,7 +136,7 @@ impl SupervisorActor {
             WorkerActor::new(id, slots, shared, handlers.dispatch(), members, lifeline)
         });
         self.ask(&worker);
-        self.workers.insert(id, Seat { arbiter, slots, worker });
+        self.workers.insert(id, Seat { arbiter, slots, worker, since: Instant::now() });
     }
 
     /// Has a worker tell the present producer of all the room it has.
@@ -175,8 +184,12 @@ impl Handler<Died> for SupervisorActor {
                 if !matches!(told, Some(Ok(()))) {
                     log::debug!("the producer is being replaced and knows nothing of worker {}", id.0);
                 }
-                if let Some(seat) = self.workers.remove(&id) {
-                    self.start_worker(seat.arbiter, seat.slots, ctx);
+                if let Some(Seat { arbiter, slots, since, .. }) = self.workers.remove(&id) {
+                    if since.elapsed() < RETRY_SEAT {
+                        ctx.notify_later(Seatless { arbiter, slots }, RETRY_SEAT);
+                    } else {
+                        self.start_worker(arbiter, slots, ctx);
+                    }
                 }
             }
         }
@@ -215,6 +228,16 @@ impl Handler<Halt> for SupervisorActor {
     #[allow(clippy::disallowed_methods, reason = "the jobs are dealt with, so nothing in flight is lost")]
     fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
         self.draining = true;
+        if let Some(producer) = self.members.producer()
+            && producer.try_send(Halt).is_err()
+        {
+            log::debug!("the producer ended before the shutdown did");
+        }
+        if let Some(poller) = self.members.poller()
+            && poller.try_send(Halt).is_err()
+        {
+            log::debug!("the poller ended before the shutdown did");
+        }
         self.members.clear();
         self.workers.clear();
         ctx.stop();

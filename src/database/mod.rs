@@ -29,12 +29,12 @@ pub use {
 };
 
 pub(crate) use {
+    io::Io,
     listener::{Horizon, Signal, Subscription},
     pool::{Connection, Lane},
 };
 
 use {
-    io::Io,
     listener::Listener,
     pool::{Connect, Pools},
     url::ConnectionString,
@@ -172,7 +172,7 @@ impl DatabaseOptions {
             inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
         };
         // A wrong password or address shows now and not at the first job.
-        database.get(Lane::Work, "a first look").await?;
+        database.inner.connect.look().await?;
         Ok(database)
     }
 }
@@ -224,8 +224,7 @@ impl Database {
         if let Some(arbiter) = control.as_ref().filter(|arbiter| arbiter.alive()) {
             return Ok(arbiter.handle());
         }
-        let runtime = self.runtime();
-        let arbiter = Arbiter::try_with_tokio_rt(move || Ok(runtime))?;
+        let arbiter = self.inner.io.arbiter()?;
         let handle = arbiter.handle();
         *control = Some(arbiter);
         Ok(handle)
@@ -239,8 +238,9 @@ impl Database {
         self.inner.io.handle()
     }
 
-    pub(crate) fn runtime(&self) -> Arc<tokio::runtime::Runtime> {
-        self.inner.io.shared()
+    /// The threads of the library, kept while this is.
+    pub(crate) fn threads(&self) -> Io {
+        self.inner.io.clone()
     }
 }
 

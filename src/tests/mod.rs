@@ -1,5 +1,6 @@
 //! The statements against a real PostgreSQL: each row of the contract's tables, races, and a model.
 
+mod actors;
 mod model;
 mod notifications;
 mod races;
