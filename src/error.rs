@@ -98,6 +98,16 @@ pub enum EnqueueError {
         /// The constructor that makes such params.
         constructor: &'static str,
     },
+    /// A trigger of the application's own kept rows out of the table.
+    #[error("only {inserted} of {given} jobs were inserted into queue {queue}: a trigger on it keeps rows out")]
+    KeptOut {
+        /// The queue.
+        queue: String,
+        /// How many jobs were given.
+        given: usize,
+        /// How many rows there are.
+        inserted: usize,
+    },
     /// The library's threads have ended; nothing was enqueued.
     #[error("queue {queue} takes no jobs any more: its database handle has been dropped")]
     Ended {
@@ -114,7 +124,9 @@ pub enum MigrateError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     /// A newer version of this library has been here.
-    #[error("{target} is at migration {found} and this version of the library knows {known}: upgrade the application first, or migrate down with the newer version")]
+    #[error(
+        "{target} is at migration {found} and this version of the library knows {known}: upgrade the application first, or migrate down with the newer version"
+    )]
     Newer {
         /// The queue, or the schema's shared objects.
         target: String,
@@ -184,7 +196,9 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum CompletionError {
     /// The job is no longer this handler's: its hold lapsed, or it was taken, requeued, cancelled or deleted.
-    #[error("job {id} of queue {queue} is no longer held by this attempt (lease {lease}): nothing of its completion was kept")]
+    #[error(
+        "job {id} of queue {queue} is no longer held by this attempt (lease {lease}): nothing of its completion was kept"
+    )]
     Lost {
         /// The queue.
         queue: String,
@@ -194,7 +208,9 @@ pub enum CompletionError {
         lease: i64,
     },
     /// An earlier statement of the completion failed and its error was dropped; the server rolled back.
-    #[error("the completion of job {id} of queue {queue} was rolled back: one of its statements had failed. Return that error, or wrap the statement in a savepoint")]
+    #[error(
+        "the completion of job {id} of queue {queue} was rolled back: one of its statements had failed. Return that error, or wrap the statement in a savepoint"
+    )]
     Aborted {
         /// The queue.
         queue: String,
@@ -202,7 +218,9 @@ pub enum CompletionError {
         id: i64,
     },
     /// The handler ended the transaction itself, by SQL, and it did not commit.
-    #[error("the completion of job {id} of queue {queue} was ended by a ROLLBACK of the handler's own: leave the end to commit()")]
+    #[error(
+        "the completion of job {id} of queue {queue} was ended by a ROLLBACK of the handler's own: leave the end to commit()"
+    )]
     Ended {
         /// The queue.
         queue: String,

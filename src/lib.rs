@@ -1,4 +1,4 @@
-//! A transactional job queue on PostgreSQL, made of actix actors.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod actors;
@@ -13,6 +13,8 @@ mod run;
 mod running;
 mod settings;
 mod store;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use crate::{

@@ -149,11 +149,7 @@ pub(crate) fn quote_identifier(name: &str) -> String {
 /// Quotes a string for SQL, whatever `standard_conforming_strings` says.
 pub(crate) fn quote_literal(text: &str) -> String {
     let doubled = text.replace('\'', "''");
-    if doubled.contains('\\') {
-        format!(" E'{}'", doubled.replace('\\', "\\\\"))
-    } else {
-        format!("'{doubled}'")
-    }
+    if doubled.contains('\\') { format!(" E'{}'", doubled.replace('\\', "\\\\")) } else { format!("'{doubled}'") }
 }
 
 /// The 64-bit FNV-1a hash, as its authors define it (<http://www.isthe.com/chongo/tech/comp/fnv/>).

@@ -57,17 +57,24 @@ impl Queues {
         let tables = self.inspect().await?;
         let threads = self.0.iter().map(|(queue, _)| queue.settings.arbiters).max().unwrap_or(1);
         let Some((first, _)) = self.0.first() else {
-            return Err(ConfigError { problems: vec!["there is no queue to start: add one with Queues::add".to_owned()] }.into());
+            return Err(ConfigError {
+                problems: vec!["there is no queue to start: add one with Queues::add".to_owned()],
+            }
+            .into());
         };
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
-        let threads = Threads::start(first.store.database.runtime(), threads).map_err(StartError::Arbiter)?;
-        let threads = Arc::new(threads);
+        let io = first.store.database.threads();
+        let name = node::name();
+        let mut nodes = Vec::with_capacity(self.0.len());
+        for (queue, _) in &self.0 {
+            let id = queue.store.register_node(&name).await?;
+            nodes.push(Arc::new(Node { id, name: name.clone(), dead_after: queue.settings.dead_after }));
+        }
+        let threads = Arc::new(Threads::start(io, threads).map_err(StartError::Arbiter)?);
+        // Nothing fails from here on, so that all queues start or none does.
         let mut running = Vec::with_capacity(self.0.len());
-        for ((queue, handlers), table) in self.0.into_iter().zip(tables) {
+        for (((queue, handlers), table), node) in self.0.into_iter().zip(tables).zip(nodes) {
             let Queue { store, settings, .. } = queue;
-            let name = node::name();
-            let id = store.register_node(&name).await?;
-            let node = Arc::new(Node { id, name, dead_after: settings.dead_after });
             let desk = Desk::open(&store, &node, settings.reservation_timeout, &store.database.io());
             let shared = Arc::new(Shared::new(store, settings, node, Holds::default(), desk));
             let supervisor = SupervisorActor::start_in_arbiter(&control, {
@@ -183,6 +190,15 @@ impl Running {
         }
         log::info!("shut down: {report}");
         report
+    }
+}
+
+#[cfg(test)]
+impl Running {
+    /// Who works on the first queue.
+    pub(crate) async fn present(&self) -> crate::actors::Present {
+        let asked = self.queues[0].supervisor.send(crate::actors::Who).await;
+        asked.expect("the supervisor lives").expect("the actors are there")
     }
 }
 

@@ -60,6 +60,11 @@ pub(crate) enum Member {
 #[rtype(result = "()")]
 pub(crate) struct Died(pub(crate) Member);
 
+/// Ends an actor whose jobs are dealt with.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Halt;
+
 /// Tells the supervisor when the actor that owns this is dropped.
 ///
 /// actix restarts no actor that panicked, and calls nothing back; but it drops it.

@@ -1,5 +1,7 @@
 //! The actors: state and messages. What they decide stands in `run`, what they ask the database in `store`.
 
+#[cfg(test)]
+mod crash;
 mod enqueuer;
 mod members;
 mod poller;
@@ -8,9 +10,13 @@ mod supervisor;
 mod threads;
 mod worker;
 
+#[cfg(test)]
+pub(crate) use crash::{Crash, Present, Who};
+
 pub use enqueuer::{Enqueue, EnqueueActor};
 
 pub(crate) use {
-    supervisor::{Drain, Halt, SupervisorActor},
+    members::Halt,
+    supervisor::{Drain, SupervisorActor},
     threads::Threads,
 };

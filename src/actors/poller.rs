@@ -1,10 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use tokio::time::Instant;
 
 use super::{
-    members::{Lifeline, MAILBOX, Members},
+    members::{Halt, Lifeline, MAILBOX, Members},
     producer::Look,
 };
 use crate::{
@@ -20,6 +20,8 @@ pub(crate) struct PollerActor {
     next: Option<(Instant, SpawnHandle)>,
     /// A sweep is under way; cleared by [`PollerActor::swept`], on failure too.
     sweeping: bool,
+    /// Another was due meanwhile: the one under way may not have seen why.
+    again: bool,
     /// A heartbeat is under way; cleared when it ends.
     beating: bool,
     /// The database could not be reached so many times in a row.
@@ -46,7 +48,16 @@ pub(crate) struct Looked {
 
 impl PollerActor {
     pub(crate) fn new(shared: Arc<Shared>, members: Members, lifeline: Lifeline) -> Self {
-        Self { shared, members, next: None, sweeping: false, beating: false, failures: 0, _lifeline: lifeline }
+        Self {
+            shared,
+            members,
+            next: None,
+            sweeping: false,
+            again: false,
+            beating: false,
+            failures: 0,
+            _lifeline: lifeline,
+        }
     }
 
     /// Sweeps no later than this.
@@ -91,7 +102,8 @@ impl PollerActor {
         {
             log::debug!("the producer is being replaced");
         }
-        self.sweep_within(wake::after_sweep(&swept, self.shared.settings.poll_interval), ctx);
+        let pause = wake::after_sweep(&swept, self.shared.settings.poll_interval);
+        self.sweep_within(if self.again { pause.min(wake::SOONEST) } else { pause }, ctx);
     }
 }
 
@@ -109,13 +121,16 @@ impl Handler<Sweep> for PollerActor {
     type Result = ();
 
     fn handle(&mut self, _: Sweep, ctx: &mut Self::Context) {
-        if self.sweeping {
-            return;
-        }
-        self.sweeping = true;
+        // A plan that has fired must not pass for one that is still to come.
         if let Some((_, timer)) = self.next.take() {
             ctx.cancel_future(timer);
         }
+        if self.sweeping {
+            self.again = true;
+            return;
+        }
+        self.sweeping = true;
+        self.again = false;
         let shared = Arc::clone(&self.shared);
         let sweep = async move { shared.store.sweep().await };
         ctx.spawn(sweep.into_actor(self).map(|swept, act, ctx| act.swept(swept, ctx)));
@@ -144,5 +159,14 @@ impl Handler<Beat> for PollerActor {
         let shared = Arc::clone(&self.shared);
         let care = async move { care::look_after(&shared).await };
         ctx.spawn(care.into_actor(self).map(|(), act, _| act.beating = false));
+    }
+}
+
+impl Handler<Halt> for PollerActor {
+    type Result = ();
+
+    #[allow(clippy::disallowed_methods, reason = "the jobs are dealt with, so nothing in flight is lost")]
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }

@@ -1,13 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
+    WrapFuture,
 };
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::WatchStream;
 
 use super::{
-    members::{Lifeline, MAILBOX, Members},
+    members::{Halt, Lifeline, MAILBOX, Members},
     poller::Looked,
     worker::{Perform, WorkerActor},
 };
@@ -106,9 +107,7 @@ impl ProducerActor {
         self.claiming = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let claim = async move {
-            shared.store.claim(wanted, shared.settings.reservation_timeout, &shared.node).await
-        };
+        let claim = async move { shared.store.claim(wanted, shared.settings.reservation_timeout, &shared.node).await };
         ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| act.claimed(wanted, claim, ctx)));
     }
 
@@ -135,7 +134,8 @@ impl ProducerActor {
         }
         if count >= wanted {
             // Nothing tells whether there is more, and nobody needs to announce it.
-            if self.demands.total() == 0 && self.waiting.stop()
+            if self.demands.total() == 0
+                && self.waiting.stop()
                 && let Some(subscription) = &self.subscription
             {
                 subscription.unwait();
@@ -159,7 +159,10 @@ impl ProducerActor {
                 };
                 match performer.try_send(Perform(job)) {
                     Ok(()) => break,
-                    Err(actix::prelude::SendError::Full(Perform(back)) | actix::prelude::SendError::Closed(Perform(back))) => {
+                    Err(
+                        actix::prelude::SendError::Full(Perform(back))
+                        | actix::prelude::SendError::Closed(Perform(back)),
+                    ) => {
                         self.demands.forget(worker);
                         job = back;
                     }
@@ -290,5 +293,14 @@ impl Handler<StopClaiming> for ProducerActor {
             // A producer that died claims nothing either.
             let _ = drained.await;
         })
+    }
+}
+
+impl Handler<Halt> for ProducerActor {
+    type Result = ();
+
+    #[allow(clippy::disallowed_methods, reason = "the jobs are dealt with, so nothing in flight is lost")]
+    fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }

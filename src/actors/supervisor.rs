@@ -1,14 +1,14 @@
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture};
 use actix_rt::ArbiterHandle;
 
 use super::{
-    members::{Died, Lifeline, MAILBOX, Member, Members},
+    members::{Died, Halt, Lifeline, MAILBOX, Member, Members},
     poller::PollerActor,
     producer::{Forget, ProducerActor, StopClaiming},
     threads::Threads,
@@ -43,6 +43,7 @@ struct Seat {
     arbiter: usize,
     slots: usize,
     worker: Addr<WorkerActor>,
+    since: Instant,
 }
 
 /// Stops claiming; answers once no claim is under way.
@@ -50,12 +51,7 @@ struct Seat {
 #[rtype(result = "()")]
 pub(crate) struct Drain;
 
-/// Ends all actors; the jobs are dealt with.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Halt;
-
-/// An arbiter for a worker's replacement could not be had; tries again.
+/// A worker's place is to be filled after a pause.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Seatless {
@@ -63,7 +59,7 @@ struct Seatless {
     slots: usize,
 }
 
-/// The system is short of threads; it may not be for long.
+/// A system that is short of threads, or a handler that cannot be made, may get better, but not at once.
 const RETRY_SEAT: Duration = Duration::from_secs(1);
 
 impl SupervisorActor {
@@ -88,6 +84,15 @@ impl SupervisorActor {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn present(&self) -> Option<super::Present> {
+        Some(super::Present {
+            producer: self.members.producer()?,
+            poller: self.members.poller()?,
+            workers: self.workers.values().map(|seat| seat.worker.clone()).collect(),
+        })
+    }
+
     fn lifeline(member: Member, ctx: &Context<Self>) -> Lifeline {
         Lifeline { member, supervisor: ctx.address() }
     }
@@ -110,8 +115,7 @@ impl SupervisorActor {
     fn start_poller(&mut self, ctx: &mut Context<Self>) {
         let (shared, members) = (Arc::clone(&self.shared), self.members.clone());
         let lifeline = Self::lifeline(Member::Poller, ctx);
-        let poller =
-            PollerActor::start_in_arbiter(&self.control, move |_| PollerActor::new(shared, members, lifeline));
+        let poller = PollerActor::start_in_arbiter(&self.control, move |_| PollerActor::new(shared, members, lifeline));
         self.members.set_poller(poller);
     }
 
@@ -126,14 +130,13 @@ impl SupervisorActor {
         };
         self.last_worker += 1;
         let id = WorkerId(self.last_worker);
-        let (shared, handlers, members) =
-            (Arc::clone(&self.shared), Arc::clone(&self.handlers), self.members.clone());
+        let (shared, handlers, members) = (Arc::clone(&self.shared), Arc::clone(&self.handlers), self.members.clone());
         let lifeline = Self::lifeline(Member::Worker(id), ctx);
         let worker = WorkerActor::start_in_arbiter(&thread, move |_| {
             WorkerActor::new(id, slots, shared, handlers.dispatch(), members, lifeline)
         });
         self.ask(&worker);
-        self.workers.insert(id, Seat { arbiter, slots, worker });
+        self.workers.insert(id, Seat { arbiter, slots, worker, since: Instant::now() });
     }
 
     /// Has a worker tell the present producer of all the room it has.
@@ -181,8 +184,12 @@ impl Handler<Died> for SupervisorActor {
                 if !matches!(told, Some(Ok(()))) {
                     log::debug!("the producer is being replaced and knows nothing of worker {}", id.0);
                 }
-                if let Some(seat) = self.workers.remove(&id) {
-                    self.start_worker(seat.arbiter, seat.slots, ctx);
+                if let Some(Seat { arbiter, slots, since, .. }) = self.workers.remove(&id) {
+                    if since.elapsed() < RETRY_SEAT {
+                        ctx.notify_later(Seatless { arbiter, slots }, RETRY_SEAT);
+                    } else {
+                        self.start_worker(arbiter, slots, ctx);
+                    }
                 }
             }
         }
@@ -221,6 +228,16 @@ impl Handler<Halt> for SupervisorActor {
     #[allow(clippy::disallowed_methods, reason = "the jobs are dealt with, so nothing in flight is lost")]
     fn handle(&mut self, _: Halt, ctx: &mut Self::Context) {
         self.draining = true;
+        if let Some(producer) = self.members.producer()
+            && producer.try_send(Halt).is_err()
+        {
+            log::debug!("the producer ended before the shutdown did");
+        }
+        if let Some(poller) = self.members.poller()
+            && poller.try_send(Halt).is_err()
+        {
+            log::debug!("the poller ended before the shutdown did");
+        }
         self.members.clear();
         self.workers.clear();
         ctx.stop();

@@ -1,22 +1,24 @@
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use actix_rt::{Arbiter, ArbiterHandle};
-use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::database::Io;
 
 /// The arbiters that workers are spread over, shared by all queues that were started together.
 pub(crate) struct Threads {
-    runtime: Arc<Runtime>,
+    io: Io,
     arbiters: Mutex<Vec<Arbiter>>,
 }
 
 impl Threads {
-    pub(crate) fn start(runtime: Arc<Runtime>, count: usize) -> io::Result<Self> {
-        let arbiters = (0..count).map(|_| arbiter(&runtime)).collect::<io::Result<_>>()?;
-        Ok(Self { runtime, arbiters: Mutex::new(arbiters) })
+    pub(crate) fn start(io: Io, count: usize) -> io::Result<Self> {
+        let arbiters = (0..count).map(|_| io.arbiter()).collect::<io::Result<_>>()?;
+        Ok(Self { io, arbiters: Mutex::new(arbiters) })
     }
 
     /// The arbiter of this number, started anew if it has ended.
@@ -26,7 +28,7 @@ impl Threads {
         match arbiters.get_mut(number) {
             Some(arbiter) if arbiter.alive() => Ok(arbiter.handle()),
             Some(ended) => {
-                *ended = self::arbiter(&self.runtime)?;
+                *ended = self.io.arbiter()?;
                 Ok(ended.handle())
             }
             None => Err(io::Error::other("there are no arbiters")),
@@ -40,19 +42,29 @@ impl Threads {
             // One that has ended already needs no telling.
             let _ = arbiter.stop();
         }
-        let joining: Vec<_> =
-            arbiters.into_iter().map(|arbiter| self.runtime.spawn_blocking(move || drop(arbiter.join()))).collect();
+        let ends: Vec<_> = arbiters.into_iter().map(join).collect();
         let deadline = tokio::time::Instant::now() + patience;
         let mut stuck = 0;
-        for join in joining {
-            stuck += usize::from(tokio::time::timeout_at(deadline, join).await.is_err());
+        for ended in ends {
+            stuck += usize::from(tokio::time::timeout_at(deadline, ended).await.is_err());
         }
         stuck
     }
 }
 
-/// An arbiter on the library's runtime; see [`Io`](crate::database) for why it has none of its own.
-pub(crate) fn arbiter(runtime: &Arc<Runtime>) -> io::Result<Arbiter> {
-    let runtime = Arc::clone(runtime);
-    Arbiter::try_with_tokio_rt(move || Ok(runtime))
+/// Waits for an arbiter's end on a thread of its own: the runtime's end waits for its own threads, and the
+/// arbiter may be the last to hold the runtime.
+fn join(arbiter: Arbiter) -> oneshot::Receiver<()> {
+    let (tell, ended) = oneshot::channel();
+    let waiting = std::thread::Builder::new().name("actix-job-queue-join".to_owned()).spawn(move || {
+        if arbiter.join().is_err() {
+            log::debug!("an arbiter ended by a panic");
+        }
+        // Whoever waited may have lost patience.
+        let _ = tell.send(());
+    });
+    if let Err(error) = waiting {
+        log::warn!("no thread to wait for an arbiter's end: {error}");
+    }
+    ended
 }

@@ -1,5 +1,6 @@
 use std::{io, sync::Arc};
 
+use actix_rt::Arbiter;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// The threads that drive the library's connections, timers and statements.
@@ -7,7 +8,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// A connection's driver lives on the runtime that opened it. Were that an arbiter's own, a handler that
 /// computes or blocks would freeze every statement on connections opened there, and an arbiter that ends
 /// would break them. So all connections are opened here, and all arbiters share this runtime.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Io(Option<Arc<Runtime>>);
 
 impl Io {
@@ -21,9 +22,10 @@ impl Io {
         Ok(Self(Some(Arc::new(runtime))))
     }
 
-    /// The runtime, for an arbiter to share.
-    pub(crate) fn shared(&self) -> Arc<Runtime> {
-        Arc::clone(self.runtime())
+    /// A new arbiter that shares this runtime.
+    pub(crate) fn arbiter(&self) -> io::Result<Arbiter> {
+        let runtime = Arc::clone(self.runtime());
+        Arbiter::try_with_tokio_rt(move || Ok(runtime))
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -37,8 +39,8 @@ impl Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        // Dropping a runtime where async code runs would panic; the arbiters that still share it end it
-        // on their own threads.
+        // Dropping a runtime where async code runs would panic, so whoever holds it there holds it by this;
+        // the arbiters that still share it end it on their own threads.
         if let Some(runtime) = self.0.take().and_then(Arc::into_inner) {
             runtime.shutdown_background();
         }

@@ -1,6 +1,13 @@
 //! The one connection that LISTENs, for all queues of a [`Database`](super::Database).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use postgres_types::Type;
@@ -36,9 +43,13 @@ pub(crate) struct Horizon {
 /// A queue's place on the connection; dropping it ends the listening.
 #[derive(Debug)]
 pub(crate) struct Subscription {
+    id: u64,
     channel: String,
     key: i64,
     table: u32,
+    /// The key is held or asked for. The server counts how often it is taken, so it must be given back as
+    /// often, and no oftener.
+    waiting: AtomicBool,
     commands: mpsc::UnboundedSender<Command>,
     signal: watch::Receiver<Signal>,
 }
@@ -51,6 +62,7 @@ impl Subscription {
     /// Has inserts announce themselves from now on, and marks what was under way before; none if the
     /// connection is lost or the key was taken just then.
     pub(crate) fn wait(&self) -> impl Future<Output = Option<Horizon>> + Send + 'static {
+        self.waiting.store(true, Ordering::Relaxed);
         self.ask(|answer| Ask::Wait { key: self.key, table: self.table, answer })
     }
 
@@ -62,8 +74,10 @@ impl Subscription {
 
     /// Lets inserts be silent again.
     pub(crate) fn unwait(&self) {
-        // A listener that has ended holds no key.
-        let _ = self.commands.send(Command::Ask(Ask::Unwait { key: self.key }));
+        if self.waiting.swap(false, Ordering::Relaxed) {
+            // A listener that has ended holds no key.
+            let _ = self.commands.send(Command::Ask(Ask::Unwait { key: self.key }));
+        }
     }
 
     fn ask(
@@ -81,8 +95,10 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        self.unwait();
         // A listener that has ended has no subscriptions.
-        let _ = self.commands.send(Command::Unsubscribe { channel: self.channel.clone(), key: self.key });
+        let (id, channel) = (self.id, self.channel.clone());
+        let _ = self.commands.send(Command::Unsubscribe { id, channel });
     }
 }
 
@@ -102,17 +118,27 @@ impl Listener {
 
     /// Listens for a queue: its channel, the key of its advisory lock, and its table's oid.
     pub(crate) fn subscribe(&self, channel: &str, key: i64, table: u32) -> Subscription {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let id = LAST.fetch_add(1, Ordering::Relaxed);
         let (sender, signal) = watch::channel(Signal::default());
         // A listener that has ended answers nothing, and the queue polls.
-        let _ = self.commands.send(Command::Subscribe { channel: channel.to_owned(), sender });
-        Subscription { channel: channel.to_owned(), key, table, commands: self.commands.clone(), signal }
+        let _ = self.commands.send(Command::Subscribe { id, channel: channel.to_owned(), sender });
+        Subscription {
+            id,
+            channel: channel.to_owned(),
+            key,
+            table,
+            waiting: AtomicBool::new(false),
+            commands: self.commands.clone(),
+            signal,
+        }
     }
 }
 
 #[derive(Debug)]
 enum Command {
-    Subscribe { channel: String, sender: watch::Sender<Signal> },
-    Unsubscribe { channel: String, key: i64 },
+    Subscribe { id: u64, channel: String, sender: watch::Sender<Signal> },
+    Unsubscribe { id: u64, channel: String },
     Ask(Ask),
 }
 
@@ -127,7 +153,8 @@ struct Task {
     connect: Arc<dyn Connect>,
     timeout: Duration,
     inbox: mpsc::UnboundedReceiver<Command>,
-    channels: HashMap<String, watch::Sender<Signal>>,
+    /// Names of two queues may make one channel, and one queue may be started twice.
+    channels: HashMap<String, Vec<(u64, watch::Sender<Signal>)>>,
     connections: u64,
 }
 
@@ -188,8 +215,8 @@ impl Task {
     /// What can be done without a connection.
     fn note(&mut self, command: Command) {
         match command {
-            Command::Subscribe { channel, sender } => drop(self.channels.insert(channel, sender)),
-            Command::Unsubscribe { channel, .. } => drop(self.channels.remove(&channel)),
+            Command::Subscribe { id, channel, sender } => self.subscribe(id, channel, sender),
+            Command::Unsubscribe { id, channel } => drop(self.unsubscribe(id, &channel)),
             Command::Ask(Ask::Wait { answer, .. } | Ask::Horizon { answer, .. }) => {
                 // Whoever asked may be gone.
                 let _ = answer.send(None);
@@ -228,9 +255,7 @@ impl Task {
             tokio::select! {
                 message = messages.next() => match message {
                     Some(Ok(AsyncMessage::Notification(notification))) => {
-                        if let Some(sender) = self.channels.get(notification.channel()) {
-                            sender.send_modify(|signal| signal.notified += 1);
-                        }
+                        self.notify(notification.channel());
                     }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Ended::Lost(explain(error)),
@@ -238,40 +263,28 @@ impl Task {
                 },
                 command = self.inbox.recv() => match command {
                     None => return Ended::Closed,
-                    Some(Command::Subscribe { channel, sender }) => {
+                    Some(Command::Subscribe { id, channel, sender }) => {
                         let listen = format!("LISTEN {}", quote_identifier(&channel));
-                        self.channels.insert(channel.clone(), sender);
+                        self.subscribe(id, channel, sender.clone());
                         let outcome = tokio::select! {
                             outcome = client.batch_execute(&listen) => outcome.map_err(explain),
                             lost = self.pass_on(&mut messages) => Err(lost),
                         };
                         match outcome {
-                            Ok(()) => if let Some(sender) = self.channels.get(&channel) {
-                                sender.send_modify(|signal| signal.connection = Some(connection));
-                            },
+                            Ok(()) => sender.send_modify(|signal| signal.connection = Some(connection)),
                             Err(why) => return Ended::Lost(why),
                         }
                     }
-                    Some(Command::Unsubscribe { channel, key }) => {
-                        self.channels.remove(&channel);
+                    Some(Command::Unsubscribe { id, channel }) => {
+                        let silent = self.unsubscribe(id, &channel);
                         if self.channels.is_empty() {
                             return Ended::Idle;
                         }
-                        let client = Arc::clone(&client);
-                        tokio::spawn(async move {
-                            // A connection that fails here is found lost by its reader.
-                            let _ = client.batch_execute(&format!("UNLISTEN {}", quote_identifier(&channel))).await;
-                            release(&client, key).await;
-                        });
-                    }
-                    // Answered beside the reading, for the answer is among what is read; the statements
-                    // still reach the server in this order, for each is sent when it is first polled.
-                    Some(Command::Ask(ask)) => {
-                        let mut answering = Box::pin(answer(Arc::clone(&client), ask));
-                        if futures_util::poll!(&mut answering).is_pending() {
-                            tokio::spawn(answering);
+                        if silent {
+                            beside(unlisten(Arc::clone(&client), channel)).await;
                         }
                     }
+                    Some(Command::Ask(ask)) => beside(answer(Arc::clone(&client), ask)).await,
                 },
             }
         }
@@ -282,9 +295,7 @@ impl Task {
         loop {
             match messages.next().await {
                 Some(Ok(AsyncMessage::Notification(notification))) => {
-                    if let Some(sender) = self.channels.get(notification.channel()) {
-                        sender.send_modify(|signal| signal.notified += 1);
-                    }
+                    self.notify(notification.channel());
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return explain(error),
@@ -293,11 +304,48 @@ impl Task {
         }
     }
 
+    fn subscribe(&mut self, id: u64, channel: String, sender: watch::Sender<Signal>) {
+        self.channels.entry(channel).or_default().push((id, sender));
+    }
+
+    /// Whether nobody listens on the channel any more.
+    fn unsubscribe(&mut self, id: u64, channel: &str) -> bool {
+        let Some(senders) = self.channels.get_mut(channel) else {
+            return false;
+        };
+        senders.retain(|(sender, _)| *sender != id);
+        let silent = senders.is_empty();
+        if silent {
+            self.channels.remove(channel);
+        }
+        silent
+    }
+
+    fn notify(&self, channel: &str) {
+        for (_, sender) in self.channels.get(channel).into_iter().flatten() {
+            sender.send_modify(|signal| signal.notified += 1);
+        }
+    }
+
     fn tell(&self, change: impl Fn(&mut Signal)) {
-        for sender in self.channels.values() {
+        for (_, sender) in self.channels.values().flatten() {
             sender.send_modify(&change);
         }
     }
+}
+
+/// Has a statement answered beside the reading, for its answer is among what is read. It is sent when it is
+/// first polled, which is here, so that statements reach the server in the order of the commands.
+async fn beside(statement: impl Future<Output = ()> + Send + 'static) {
+    let mut statement = Box::pin(statement);
+    if futures_util::poll!(&mut statement).is_pending() {
+        tokio::spawn(statement);
+    }
+}
+
+async fn unlisten(client: Arc<Client>, channel: String) {
+    // A connection that fails here is found lost by its reader.
+    let _ = client.batch_execute(&format!("UNLISTEN {}", quote_identifier(&channel))).await;
 }
 
 /// Reads past everything until the connection is lost.

@@ -29,12 +29,12 @@ pub use {
 };
 
 pub(crate) use {
+    io::Io,
     listener::{Horizon, Signal, Subscription},
     pool::{Connection, Lane},
 };
 
 use {
-    io::Io,
     listener::Listener,
     pool::{Connect, Pools},
     url::ConnectionString,
@@ -152,7 +152,10 @@ impl DatabaseOptions {
     pub async fn connect_with<T: Tls>(self, config: Config, tls: T) -> Result<Database, ConnectError> {
         let listen = match &self.listen {
             Listen::Same => Some(config.clone()),
-            Listen::At(url) => Some(Config::from_str(url).map_err(|error| DatabaseError::statement("read the address to listen at", error))?),
+            Listen::At(url) => Some(
+                Config::from_str(url)
+                    .map_err(|error| DatabaseError::statement("read the address to listen at", error))?,
+            ),
             Listen::Off => None,
         };
         self.open(config, listen, tls).await
@@ -165,9 +168,11 @@ impl DatabaseOptions {
         let connect: Arc<dyn Connect> =
             Arc::new(Pools::new(config, listen, tls, size, self.connection_timeout, io.handle()));
         let listener = Listener::start(Arc::clone(&connect), self.listen_timeout, &io.handle());
-        let database = Database { inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }) };
+        let database = Database {
+            inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
+        };
         // A wrong password or address shows now and not at the first job.
-        database.get(Lane::Work, "a first look").await?;
+        database.inner.connect.look().await?;
         Ok(database)
     }
 }
@@ -219,8 +224,7 @@ impl Database {
         if let Some(arbiter) = control.as_ref().filter(|arbiter| arbiter.alive()) {
             return Ok(arbiter.handle());
         }
-        let runtime = self.runtime();
-        let arbiter = Arbiter::try_with_tokio_rt(move || Ok(runtime))?;
+        let arbiter = self.inner.io.arbiter()?;
         let handle = arbiter.handle();
         *control = Some(arbiter);
         Ok(handle)
@@ -234,8 +238,9 @@ impl Database {
         self.inner.io.handle()
     }
 
-    pub(crate) fn runtime(&self) -> Arc<tokio::runtime::Runtime> {
-        self.inner.io.shared()
+    /// The threads of the library, kept while this is.
+    pub(crate) fn threads(&self) -> Io {
+        self.inner.io.clone()
     }
 }
 

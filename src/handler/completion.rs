@@ -92,7 +92,10 @@ impl<'a> Completion<'a> {
 
 impl fmt::Debug for Completion<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completion").field("job", &self.hold.lease).field("opened", &self.opened).finish_non_exhaustive()
+        f.debug_struct("Completion")
+            .field("job", &self.hold.lease)
+            .field("opened", &self.opened)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Completed, Context, Handler, JobError};
 use crate::{
-    job::{Reserved, RawParams},
+    job::{RawParams, Reserved},
     run::backoff::Backoff,
 };
 
@@ -55,11 +55,7 @@ impl Handlers {
     }
 
     /// The same with a handler that `make` makes on each arbiter, so that its state need not be `Send`.
-    pub fn on_each_arbiter<P, H>(
-        self,
-        kind: impl Into<String>,
-        make: impl Fn() -> H + Send + Sync + 'static,
-    ) -> Self
+    pub fn on_each_arbiter<P, H>(self, kind: impl Into<String>, make: impl Fn() -> H + Send + Sync + 'static) -> Self
     where
         P: DeserializeOwned + 'static,
         H: Handler<P>,
@@ -90,11 +86,8 @@ impl Handlers {
     }
 
     pub(crate) fn problems(&self) -> Vec<String> {
-        let mut problems: Vec<_> = self
-            .twice
-            .iter()
-            .map(|kind| format!("there are two handlers for the type {kind:?}: keep one"))
-            .collect();
+        let mut problems: Vec<_> =
+            self.twice.iter().map(|kind| format!("there are two handlers for the type {kind:?}: keep one")).collect();
         if self.of_type.is_empty() && self.of_any.is_none() {
             problems.push("there is no handler, so every job would fail: add one with Handlers::on".to_owned());
         }

@@ -3,12 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    backoff::Backoff,
     hold::{Cancelled, Hold},
-    perform::{settle, timed_out},
+    perform::{retry, settle, timed_out},
     shared::Shared,
 };
-use crate::store::Verdict;
 
 /// So many heartbeats in `dead_after`: three may be lost before the process counts as dead.
 pub(crate) const BEATS: u32 = 4;
@@ -28,7 +26,10 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
     }
     for hold in shared.holds.overdue(OVERDUE) {
         hold.cancel(Cancelled::TimedOut);
-        end(shared, hold, timed_out);
+        end(shared, hold, |hold| {
+            let outran = timed_out(hold);
+            format!("{outran} and could not be stopped: it, or another handler on its arbiter, blocks the thread")
+        });
     }
     for hold in shared.holds.abandoned() {
         end(shared, hold, |_| "the worker that performed it died".to_owned());
@@ -43,8 +44,7 @@ fn end(shared: &Arc<Shared>, hold: Arc<Hold>, why: fn(&Hold) -> String) {
     }
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let after = Backoff::linear(shared.settings.retry_timeout).after(hold.attempt);
         let job = format!("{}[{}] attempt {}", shared.store.name, hold.lease.id, hold.attempt);
-        settle(&shared, hold.lease, Verdict::Retry { after, error: vec![why(&hold)] }, &job).await;
+        settle(&shared, hold.lease, retry(&hold, vec![why(&hold)]), &job).await;
     });
 }

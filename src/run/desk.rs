@@ -126,9 +126,10 @@ async fn start(
             Ok(mut started) => {
                 started.append(&mut found);
                 let of = |job: Lease| {
-                    started.iter().copied().find(|started| {
-                        started.lease.id == job.id && started.lease.lease == job.lease + 1
-                    })
+                    started
+                        .iter()
+                        .copied()
+                        .find(|started| started.lease.id == job.id && started.lease.lease == job.lease + 1)
                 };
                 return wanted.iter().map(|(job, _)| Ok(of(*job))).collect();
             }

@@ -11,6 +11,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::Backoff;
 use crate::store::Lease;
 
 /// Why a job was taken from its handler.
@@ -34,15 +35,18 @@ pub(crate) struct Hold {
     /// database's own time.
     pub(crate) deadline: Instant,
     pub(crate) timeout: Duration,
+    /// What the handler or the queue says of the time before the next attempt, whoever settles this one.
+    pub(crate) backoff: Backoff,
     pub(crate) token: CancellationToken,
     reason: OnceLock<Cancelled>,
     committed: AtomicBool,
+    over: AtomicBool,
     ended: AtomicBool,
     completing: AtomicBool,
 }
 
 impl Hold {
-    pub(crate) fn new(lease: Lease, attempt: i32, timeout: Duration, sent: Instant) -> Self {
+    pub(crate) fn new(lease: Lease, attempt: i32, timeout: Duration, backoff: Backoff, sent: Instant) -> Self {
         let far = Duration::from_secs(100 * 365 * 24 * 3600);
         let whole = timeout.saturating_mul(attempt.max(1).unsigned_abs()).min(far);
         Self {
@@ -50,9 +54,11 @@ impl Hold {
             attempt,
             deadline: sent + whole,
             timeout: whole,
+            backoff,
             token: CancellationToken::new(),
             reason: OnceLock::new(),
             committed: AtomicBool::new(false),
+            over: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             completing: AtomicBool::new(false),
         }
@@ -78,6 +84,12 @@ impl Hold {
     /// The completion has committed: whatever the handler does next, the job is done.
     pub(crate) fn commit(&self) {
         self.committed.store(true, Ordering::Release);
+    }
+
+    /// The handler has ended, and its performer is about to settle the attempt: what outruns its time now is
+    /// not the handler.
+    pub(crate) fn over(&self) {
+        self.over.store(true, Ordering::Release);
     }
 
     /// Whether this is the first to settle the attempt on its performer's behalf.
@@ -147,13 +159,16 @@ impl Holds {
     pub(crate) fn lose(&self, asked: &[Lease], kept: &HashSet<Lease>) -> usize {
         let inner = self.lock();
         let lost = asked.iter().filter(|lease| !kept.contains(lease)).filter_map(|lease| inner.held.get(lease));
-        lost.filter(|hold| !hold.is_committed() && !hold.completing.load(Ordering::Acquire)).map(|hold| hold.cancel(Cancelled::Lost)).count()
+        lost.filter(|hold| !hold.is_committed() && !hold.completing.load(Ordering::Acquire))
+            .map(|hold| hold.cancel(Cancelled::Lost))
+            .count()
     }
 
-    /// Attempts that have outrun their time by more than `grace`: their own arbiter did not see to it.
+    /// Attempts whose handlers have outrun their time by more than `grace`: their own arbiter did not see to it.
     pub(crate) fn overdue(&self, grace: Duration) -> Vec<Arc<Hold>> {
         let now = Instant::now();
-        self.lock().held.values().filter(|hold| hold.deadline + grace < now).cloned().collect()
+        let late = |hold: &&Arc<Hold>| hold.deadline + grace < now && !hold.over.load(Ordering::Acquire);
+        self.lock().held.values().filter(late).cloned().collect()
     }
 
     /// Attempts whose performer vanished since the last time.
@@ -183,7 +198,11 @@ mod tests {
     use super::*;
 
     fn hold(id: i64) -> Hold {
-        Hold::new(Lease { id, lease: 1 }, 1, Duration::from_secs(300), Instant::now())
+        attempt(id, 1, Duration::from_secs(300), Instant::now())
+    }
+
+    fn attempt(id: i64, attempt: i32, timeout: Duration, sent: Instant) -> Hold {
+        Hold::new(Lease { id, lease: 1 }, attempt, timeout, Backoff::linear(Duration::ZERO), sent)
     }
 
     #[test]
@@ -207,6 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_that_waits_for_its_settlement_does_not_outrun_its_time() {
+        let holds = Holds::default();
+        let begun = Instant::now() - Duration::from_millis(2);
+        let held = holds.take(attempt(1, 1, Duration::from_millis(1), begun)).unwrap();
+        assert_eq!(holds.overdue(Duration::ZERO).len(), 1);
+
+        held.hold.over();
+
+        assert!(holds.overdue(Duration::ZERO).is_empty());
+    }
+
+    #[test]
     fn only_what_was_asked_about_can_be_lost() {
         let holds = Holds::default();
         let (lost, kept, newer) =
@@ -222,10 +253,10 @@ mod tests {
     #[test]
     fn the_time_of_an_attempt_grows_with_its_number_and_never_overflows() {
         let now = Instant::now();
-        let third = Hold::new(Lease { id: 1, lease: 3 }, 3, Duration::from_secs(300), now);
+        let third = attempt(1, 3, Duration::from_secs(300), now);
         assert_eq!(third.deadline, now + Duration::from_secs(900));
 
-        let endless = Hold::new(Lease { id: 1, lease: 1 }, i32::MAX, Duration::MAX, now);
+        let endless = attempt(1, i32::MAX, Duration::MAX, now);
         assert!(endless.deadline > now);
     }
 }

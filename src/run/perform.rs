@@ -33,9 +33,9 @@ enum Ending {
 pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Reserved) {
     let found = dispatch.find(job.kind.as_deref());
     let performer = found.as_ref().ok();
-    let timeout = performer.and_then(|found| own(|| found.execution_timeout()));
+    let timeout = performer.and_then(|found| own(|| found.execution_timeout()).flatten());
     let timeout = timeout.unwrap_or(shared.settings.execution_timeout);
-    let backoff = performer.and_then(|found| own(|| found.backoff()));
+    let backoff = performer.and_then(|found| own(|| found.backoff()).flatten());
     let backoff = backoff.unwrap_or_else(|| Backoff::linear(shared.settings.retry_timeout));
 
     if shared.draining.is_cancelled() {
@@ -49,7 +49,7 @@ pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Re
         Ok(None) => return log::debug!("job {} is reserved no longer and was not performed", job.id),
         Err(error) => return log::warn!("{}", text::chain(&error).join(": ")),
     };
-    let hold = Hold::new(started.lease, started.attempt, timeout, sent);
+    let hold = Hold::new(started.lease, started.attempt, timeout, backoff, sent);
     let Some(held) = shared.holds.take(hold) else {
         return;
     };
@@ -59,22 +59,20 @@ pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Re
         Ok(performer) => run(&shared, performer, Reserved { attempt: started.attempt, ..job }, &hold).await,
         Err(unknown) => Ending::Returned(Err(unknown)),
     };
-    conclude(&shared, &hold, ending, &backoff, &kind, max_attempts, sent.elapsed()).await;
+    hold.over();
+    conclude(&shared, &hold, ending, &kind, max_attempts, sent.elapsed()).await;
     held.settle();
 }
 
-/// What a handler says of itself; one that panics over it has said nothing.
-fn own<T>(ask: impl FnOnce() -> Option<T>) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(ask)).ok().flatten()
+/// What the user's own function says; one that panics over it has said nothing.
+fn own<T>(ask: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(ask)).map_err(panic_text).ok()
 }
 
 /// Runs the handler until it returns, panics, or its job is taken away.
 async fn run(shared: &Arc<Shared>, performer: Rc<dyn Performer>, job: Reserved, hold: &Arc<Hold>) -> Ending {
-    let surroundings = Surroundings {
-        store: shared.store.clone(),
-        desk: shared.desk.clone(),
-        draining: shared.draining.clone(),
-    };
+    let surroundings =
+        Surroundings { store: shared.store.clone(), desk: shared.desk.clone(), draining: shared.draining.clone() };
     let context = Context::new(surroundings, Arc::clone(hold));
     let deadline = tokio::time::Instant::from_std(hold.deadline);
     let mut work: LocalBoxFuture<'_, _> =
@@ -112,23 +110,17 @@ fn panic_text(panic: Box<dyn Any + Send>) -> String {
         (_, Some(text)) => text.clone(),
         _ => "of a value that is no text".to_owned(),
     };
-    // A payload that panics when dropped would take the worker with it.
-    if catch_unwind(AssertUnwindSafe(|| drop(panic))).is_err() {
+    // A payload that panics when dropped would take the worker with it, and so might what it panics with:
+    // that is left undropped.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
         log::warn!("a panic's payload panicked");
     }
     text::keepable(&text)
 }
 
 /// Has the table say how the attempt ended, and counts and logs it.
-async fn conclude(
-    shared: &Shared,
-    hold: &Hold,
-    ending: Ending,
-    backoff: &Backoff,
-    kind: &str,
-    max_attempts: i32,
-    took: Duration,
-) {
+async fn conclude(shared: &Shared, hold: &Hold, ending: Ending, kind: &str, max_attempts: i32, took: Duration) {
     let (queue, id, attempt) = (&shared.store.name, hold.lease.id, hold.attempt);
     let job = format!("{queue}[{id}] {kind} attempt {attempt}/{max_attempts}");
     let done = hold.is_committed();
@@ -139,20 +131,25 @@ async fn conclude(
         }
         _ if done => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
-            return log::warn!("{job} failed after its completion had committed, so it is completed: {}", ending.text());
+            return log::warn!(
+                "{job} failed after its completion had committed, so it is completed: {}",
+                ending.text()
+            );
         }
-        Ending::Returned(Ok(_)) => retry(backoff, attempt, vec!["the handler returned the proof of another job's completion".to_owned()]),
+        Ending::Returned(Ok(_)) => {
+            retry(hold, vec!["the handler returned the proof of another job's completion".to_owned()])
+        }
         Ending::Returned(Err(error)) => {
             let (chain, wish) = error.into_parts();
             match wish {
-                Wish::Retry => retry(backoff, attempt, chain),
+                Wish::Retry => retry(hold, chain),
                 Wish::RetryIn(after) => Verdict::Retry { after: bounded(after), error: chain },
                 Wish::GiveUp => Verdict::Fail { error: chain },
                 Wish::Snooze(after) => Verdict::Snooze { after: bounded(after) },
             }
         }
-        Ending::Panicked(text) => retry(backoff, attempt, vec![format!("the handler panicked: {text}")]),
-        Ending::Cancelled(Cancelled::TimedOut) => retry(backoff, attempt, vec![timed_out(hold)]),
+        Ending::Panicked(text) => retry(hold, vec![format!("the handler panicked: {text}")]),
+        Ending::Cancelled(Cancelled::TimedOut) => retry(hold, vec![timed_out(hold)]),
         Ending::Cancelled(Cancelled::ShutDown) => Verdict::Return,
         Ending::Cancelled(Cancelled::Lost) => {
             shared.tally.lost.fetch_add(1, Ordering::Relaxed);
@@ -166,9 +163,9 @@ pub(crate) fn timed_out(hold: &Hold) -> String {
     format!("the handler outran its execution timeout of {:?}", hold.timeout)
 }
 
-/// The backoff is the user's own function; one that panics means no wait.
-fn retry(backoff: &Backoff, attempt: i32, error: Vec<String>) -> Verdict {
-    let after = catch_unwind(AssertUnwindSafe(|| backoff.after(attempt))).unwrap_or_default();
+/// A backoff that panics means no wait.
+pub(crate) fn retry(hold: &Hold, error: Vec<String>) -> Verdict {
+    let after = own(|| hold.backoff.after(hold.attempt)).unwrap_or_default();
     Verdict::Retry { after, error }
 }
 

@@ -8,7 +8,7 @@ use crate::store::Swept;
 const LOCKED: Duration = Duration::from_secs(1);
 
 /// Something that was due and stayed is locked for the length of a statement.
-const SOONEST: Duration = Duration::from_millis(10);
+pub(crate) const SOONEST: Duration = Duration::from_millis(10);
 
 /// How long to sleep after this sweep.
 ///

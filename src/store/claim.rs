@@ -52,11 +52,7 @@ impl Store {
     }
 
     /// Starts reserved jobs, each with its execution timeout; those that are missing must not be performed.
-    pub(crate) async fn start(
-        &self,
-        wanted: &[(Lease, Duration)],
-        node: &Node,
-    ) -> Result<Vec<Started>, DatabaseError> {
+    pub(crate) async fn start(&self, wanted: &[(Lease, Duration)], node: &Node) -> Result<Vec<Started>, DatabaseError> {
         let ids: Vec<_> = wanted.iter().map(|(job, _)| job.id).collect();
         let leases: Vec<_> = wanted.iter().map(|(job, _)| job.lease).collect();
         let timeouts: Vec<_> = wanted.iter().map(|(_, timeout)| timeout.as_secs_f64()).collect();

@@ -1,7 +1,7 @@
 use postgres_types::Type;
 
 use super::{Store, statements};
-use crate::{database::Lane, error::DatabaseError, migrate};
+use crate::{database::Lane, error::DatabaseError, migrate, name::quote_identifier};
 
 /// What a start finds in the database.
 #[derive(Debug)]
@@ -29,16 +29,20 @@ impl Store {
             return Ok(Inspection { table: None, problems: vec!["the catalog answered nothing".to_owned()] });
         };
         let role: &str = row.get("role");
+        let grantee = quote_identifier(role);
         let queue = &self.name;
         let mut problems = Vec::new();
         if !row.get::<_, bool>("has_schema") {
-            problems.push(format!("there is no schema {schema:?} in this database: correct the name, or run migrate(), which creates it"));
+            problems.push(format!(
+                "there is no schema {schema:?} in this database: correct the name, or run migrate(), which creates it"
+            ));
             return Ok(Inspection { table: None, problems });
         }
         if !row.get::<_, bool>("usage") {
             let quoted = queue.quoted_schema();
-            problems.push(format!("role {role:?} may not use schema {schema:?}: GRANT USAGE ON SCHEMA {quoted} TO {role:?}"));
-            return Ok(Inspection { table: None, problems });
+            problems.push(format!(
+                "role {role:?} may not use schema {schema:?}: GRANT USAGE ON SCHEMA {quoted} TO {grantee}"
+            ));
         }
         let table: Option<u32> = row.get("queue");
         let migrated = row.get::<_, Option<u32>>("migrations").is_some();
@@ -46,13 +50,15 @@ impl Store {
             problems.push(format!("queue {queue} has no table yet: run migrate() once, or the SQL that it prints"));
             return Ok(Inspection { table, problems });
         }
-        for (column, object) in
-            [("missing_on_queue", queue.quoted_table()), ("missing_on_nodes", format!("{}.job_queue_nodes", queue.quoted_schema()))]
-        {
+        for (column, object) in [
+            ("missing_on_queue", queue.quoted_table()),
+            ("missing_on_nodes", format!("{}.job_queue_nodes", queue.quoted_schema())),
+        ] {
             let missing: Vec<&str> = row.get(column);
             if !missing.is_empty() {
                 let missing = missing.join(", ");
-                problems.push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {role:?}"));
+                problems
+                    .push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {grantee}"));
             }
         }
         if let Some(found) = row.get::<_, Option<&str>>("params")
@@ -61,11 +67,12 @@ impl Store {
             let wanted = self.kind.column_type();
             problems.push(format!("queue {queue} keeps its params as {found} and is declared for {wanted}: declare it as it is, or use another table"));
         }
-        if row.get::<_, bool>("reads_migrations") {
+        if row.get::<_, bool>("reads_migrations") && row.get("usage") {
             problems.extend(self.version_problems().await?);
-        } else {
+        }
+        if !row.get::<_, bool>("reads_migrations") {
             let object = format!("{}.job_queue_migrations", queue.quoted_schema());
-            problems.push(format!("role {role:?} may not read {object}: GRANT SELECT ON {object} TO {role:?}"));
+            problems.push(format!("role {role:?} may not read {object}: GRANT SELECT ON {object} TO {grantee}"));
         }
         Ok(Inspection { table, problems })
     }

@@ -86,11 +86,14 @@ impl Store {
         }
     }
 
-    /// Asks what became of a transaction, over another connection.
+    /// Asks what became of a transaction, over another connection: one of those that completions never hold,
+    /// for all of the others may be waiting for this very answer.
     pub(crate) async fn completion_outcome(&self, xid: &str) -> Result<CommitOutcome, DatabaseError> {
         let attempted = self.attempted("look what became of a completion");
-        let rows =
-            self.database.query(Lane::Work, &attempted, statements::COMPLETION_OUTCOME, &[(&xid, Type::TEXT)]).await?;
+        let rows = self
+            .database
+            .query(Lane::Control, &attempted, statements::COMPLETION_OUTCOME, &[(&xid, Type::TEXT)])
+            .await?;
         Ok(match rows.first().and_then(|row| row.get::<_, Option<&str>>("outcome")) {
             Some("committed") => CommitOutcome::Committed,
             Some("in progress") => CommitOutcome::InProgress,

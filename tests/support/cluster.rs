@@ -86,8 +86,7 @@ impl Cluster {
         let directory = make_directory(user)?;
         let watchdog = spawn_watchdog(&directory)?;
         let port = free_port().map_err(failed("find a free port"))?;
-        let mut cluster =
-            Self { binaries, directory, port, user, settings: options.settings, server: None, watchdog };
+        let mut cluster = Self { binaries, directory, port, user, settings: options.settings, server: None, watchdog };
         cluster.init()?;
         if let Some((certificate, key)) = &options.tls {
             cluster.write_private("server.crt", certificate)?;
@@ -146,6 +145,7 @@ impl Cluster {
     }
 
     /// Starts the server, after a stop for instance, and waits until it accepts connections.
+    #[allow(clippy::disallowed_methods, reason = "whoever starts a server has nothing else to do meanwhile")]
     pub fn start_again(&mut self) -> Result<(), ClusterError> {
         let log = fs::OpenOptions::new()
             .create(true)
@@ -248,7 +248,9 @@ fn find_binaries() -> Option<PathBuf> {
     for homebrew in ["/opt/homebrew/opt", "/usr/local/opt"] {
         folders.extend(newest_first(homebrew, |name| name.starts_with("postgresql")));
     }
-    folders.into_iter().find(complete)
+    // A link to one program, as some machines have them on PATH, does not lead to its fellows.
+    let real = fs::canonicalize(folders.into_iter().find(complete)?.join("postgres")).ok()?;
+    real.parent().map(Path::to_owned)
 }
 
 /// The `bin` folders of the versions in a folder.

@@ -28,6 +28,8 @@ pub enum Mode {
     /// A statement that contains this text reaches the server; once it is answered the client is cut off
     /// without the answer.
     LoseAnswerTo(&'static str),
+    /// A statement that contains this text does not reach the server: its connection is broken before.
+    CutBefore(&'static str),
 }
 
 /// Stands between clients and a server on this machine.
@@ -79,8 +81,8 @@ impl Proxy {
     }
 
     /// Waits until an answer was lost.
-    pub async fn answer_lost(&mut self) {
-        self.lost.wait_for(|lost| *lost > 0).await.expect("the proxy runs");
+    pub async fn answer_lost(&self) {
+        self.lost.clone().wait_for(|lost| *lost > 0).await.expect("the proxy runs");
     }
 }
 
@@ -94,10 +96,11 @@ async fn carry(client: TcpStream, server: SocketAddr, modes: watch::Receiver<Mod
     let doomed = Arc::new(Mutex::new(false));
     let asked = Arc::clone(&doomed);
     let questions = pump(from_client, to_server, modes.clone(), move |mode, bytes| {
-        if let Mode::LoseAnswerTo(text) = mode
-            && bytes.windows(text.len()).any(|part| part == text.as_bytes())
-        {
-            *asked.lock().expect("no panic") = true;
+        let contains = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        match mode {
+            Mode::LoseAnswerTo(text) if contains(text) => *asked.lock().expect("no panic") = true,
+            Mode::CutBefore(text) if contains(text) => return false,
+            _ => {}
         }
         true
     });
@@ -133,7 +136,7 @@ async fn pump(
         match mode {
             Mode::Swallow => continue,
             Mode::Delay(late) => tokio::time::sleep(late).await,
-            Mode::Pass | Mode::LoseAnswerTo(_) => {}
+            Mode::Pass | Mode::LoseAnswerTo(_) | Mode::CutBefore(_) => {}
         }
         if to.write_all(&buffer[..count]).await.is_err() {
             return;

@@ -1,0 +1,27 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test tools
+
+# The tour builds without optimisation: it compiles sooner, and the library waits for the database anyway.
+DEMO_ARGS = $(if $(INTERACTIVE),--interactive)
+
+help: ## Says what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+tools:
+	@command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing, which Rust needs to link (Debian and Ubuntu: apt-get install gcc libc6-dev; macOS: xcode-select --install)" >&2; exit 1; }
+
+demo: tools ## Plays a tour of a sign-up application and prints the ledger; INTERACTIVE=1 stays up instead.
+	@if [ -z "$$DATABASE_URL" ]; then sh scripts/postgres.sh >/dev/null; fi
+	cargo run --quiet --example demo -- $(DEMO_ARGS)
+
+test: tools ## Runs everything that the continuous integration runs.
+	@sh scripts/postgres.sh >/dev/null
+	@sh scripts/pgbouncer.sh
+	cargo fmt --check
+	cargo clippy --all-targets --all-features -- -D warnings
+	cargo clippy --no-default-features -- -D warnings
+	cargo test --all-features
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+	cargo package --allow-dirty --no-verify
+	env -u DATABASE_URL $(MAKE) demo

@@ -1,0 +1,228 @@
+//! actix restarts no actor that panicked: each is replaced all the same, and the demand stays exact.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Semaphore;
+use tokio_postgres::Client;
+
+use super::support::TestDb;
+use crate::{Completed, Context, Database, Handlers, Job, JobError, Queue, Running, actors::Crash};
+
+/// A queue of two slots on two arbiters, whose handlers run until they are let go.
+struct Gated {
+    client: Client,
+    running: Running,
+    gate: Arc<Semaphore>,
+    at_work: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Gated {
+    async fn new() -> Self {
+        let db = TestDb::new().await;
+        let database = Database::connect(&db.url()).await.unwrap();
+        let queue = Queue::builder(&database, "jobs")
+            .max_demand(2)
+            .arbiters(2)
+            .dead_after(Duration::from_secs(1))
+            .retry_timeout(Duration::from_secs(3600))
+            .poll_interval(Duration::from_secs(3600));
+        let queue = queue.build().unwrap();
+        queue.migrate().await.unwrap();
+        let (gate, at_work, most) = (Arc::new(Semaphore::new(0)), Arc::default(), Arc::default());
+        let handler = {
+            let (gate, at_work, most) = (Arc::clone(&gate), Arc::clone(&at_work), Arc::clone(&most));
+            move |_: Job<serde_json::Value>, ctx: Context| {
+                gated(Arc::clone(&gate), Arc::clone(&at_work), Arc::clone(&most), ctx)
+            }
+        };
+        let running = queue.start(Handlers::new().any(handler)).await.unwrap();
+        Self { client: db.client().await, running, gate, at_work, most }
+    }
+
+    async fn enqueue(&self, count: i64) {
+        let sql = format!("INSERT INTO jobs (params) SELECT '{{}}' FROM generate_series(1, {count})");
+        self.client.batch_execute(&sql).await.unwrap();
+    }
+
+    async fn in_state(&self, state: &str) -> i64 {
+        let sql = format!("SELECT count(*) FROM jobs WHERE state = '{state}'");
+        self.client.query_typed_one(&sql, &[]).await.unwrap().get(0)
+    }
+
+    async fn until(&self, state: &str, count: i64) {
+        for _ in 0..1500 {
+            if self.in_state(state).await == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{} jobs are {state} and not {count}", self.in_state(state).await);
+    }
+
+    /// Three jobs take two slots and no more, and all of them are done in the end.
+    async fn has_exactly_two_slots(&self) {
+        self.enqueue(3).await;
+        self.until("IN_PROGRESS", 2).await;
+        assert_eq!(self.in_state("AVAILABLE").await, 1, "demand is the only bound");
+        self.gate.add_permits(3);
+        self.until("AVAILABLE", 0).await;
+        self.until("IN_PROGRESS", 0).await;
+        assert!(self.most.load(Ordering::SeqCst) <= 2);
+    }
+}
+
+/// One job at work, counted also if its future is dropped.
+struct AtWork(Arc<AtomicUsize>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn gated(
+    gate: Arc<Semaphore>,
+    at_work: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    ctx: Context,
+) -> Result<Completed, JobError> {
+    let now = at_work.fetch_add(1, Ordering::SeqCst) + 1;
+    let _at_work = AtWork(at_work);
+    most.fetch_max(now, Ordering::SeqCst);
+    gate.acquire().await?.forget();
+    Ok(ctx.complete().await?)
+}
+
+#[actix::test]
+async fn a_producer_that_panicked_is_replaced_and_claims_for_the_room_that_there_is() {
+    let queue = Gated::new().await;
+    queue.enqueue(1).await;
+    queue.until("IN_PROGRESS", 1).await;
+
+    let before = queue.running.present().await;
+    assert!(before.producer.send(Crash).await.is_err(), "its mailbox is closed for good");
+
+    // The job that runs is not touched, and the slot beside it is demanded anew.
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+    assert_eq!(queue.in_state("AVAILABLE").await, 1);
+    assert_ne!(queue.running.present().await.producer, before.producer);
+    queue.gate.add_permits(3);
+    queue.until("AVAILABLE", 0).await;
+    queue.until("IN_PROGRESS", 0).await;
+    queue.has_exactly_two_slots().await;
+}
+
+#[actix::test]
+async fn a_poller_that_panicked_is_replaced_and_jobs_become_due() {
+    let queue = Gated::new().await;
+    queue
+        .client
+        .batch_execute("INSERT INTO jobs (params, schedule) VALUES ('{}', now() + interval '1 h')")
+        .await
+        .unwrap();
+    // An UPDATE announces nothing, so only the new poller's first sweep can find it.
+    queue.client.batch_execute("UPDATE jobs SET schedule = now()").await.unwrap();
+
+    let before = queue.running.present().await;
+    assert!(before.poller.send(Crash).await.is_err());
+
+    queue.until("IN_PROGRESS", 1).await;
+    queue.gate.add_permits(1);
+    queue.until("IN_PROGRESS", 0).await;
+    queue.has_exactly_two_slots().await;
+}
+
+#[actix::test]
+async fn a_worker_that_panicked_is_replaced_and_its_share_of_the_demand_with_it() {
+    let queue = Gated::new().await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+
+    for worker in queue.running.present().await.workers {
+        assert!(worker.send(Crash).await.is_err());
+    }
+
+    // What it performed is tried again later, and says why.
+    queue.until("RETRY", 2).await;
+    let sql = "SELECT count(*) FROM jobs WHERE errors -> 0 ->> 'error' LIKE '%worker that performed it died%'";
+    assert_eq!(queue.client.query_typed_one(sql, &[]).await.unwrap().get::<_, i64>(0), 2);
+    queue.has_exactly_two_slots().await;
+}
+
+#[actix::test]
+async fn nothing_runs_after_a_shutdown() {
+    let queue = Gated::new().await;
+    let present = queue.running.present().await;
+
+    let report = queue.running.shutdown().await;
+
+    assert_eq!(report.left, 0);
+    for _ in 0..500 {
+        if !present.producer.connected() && !present.poller.connected() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!present.producer.connected() && !present.poller.connected());
+    assert!(present.workers.iter().all(|worker| !worker.connected()));
+    assert_eq!(queue.at_work.load(Ordering::SeqCst), 0);
+}
+
+#[actix::test]
+async fn nothing_is_held_in_the_database_while_a_handler_does_slow_work() {
+    let queue = Gated::new().await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+
+    // The start's own statement may just be ending.
+    let held = "SELECT (SELECT count(*) FROM pg_stat_activity
+                         WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL)
+                     + (SELECT count(*) FROM pg_locks
+                         WHERE relation = 'jobs'::regclass AND pid <> pg_backend_pid())";
+    let mut left = 1_i64;
+    for _ in 0..500 {
+        left = queue.client.query_typed_one(held, &[]).await.unwrap().get(0);
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    assert_eq!(left, 0, "transactions or locks are held");
+    queue.gate.add_permits(2);
+    queue.until("IN_PROGRESS", 0).await;
+}
+
+#[actix::test]
+async fn inserts_of_a_busy_queue_announce_nothing_and_those_of_an_idle_one_do() {
+    let queue = Gated::new().await;
+    let waits = "SELECT count(*) FROM pg_locks AS held
+                  WHERE held.locktype = 'advisory' AND held.mode = 'ShareLock' AND held.granted
+                    AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let until_waiting = async |count: i64| {
+        for _ in 0..1500 {
+            if queue.client.query_typed_one(waits, &[]).await.unwrap().get::<_, i64>(0) == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{count} producers should wait");
+    };
+
+    until_waiting(1).await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+    until_waiting(0).await;
+
+    queue.gate.add_permits(2);
+    queue.until("IN_PROGRESS", 0).await;
+    until_waiting(1).await;
+}

@@ -1,0 +1,123 @@
+//! The statements against a real PostgreSQL: each row of the contract's tables, races, and a model.
+
+mod actors;
+mod model;
+mod notifications;
+mod races;
+mod transitions;
+
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
+#[path = "../../tests/support/mod.rs"]
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_postgres::Client;
+
+use crate::{
+    database::Database,
+    job::{ParamsKind, Reserved},
+    migrate,
+    name::QueueName,
+    run::node::Node,
+    store::{Lease, Store},
+};
+
+use support::TestDb;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A queue's table, the statements on it, and a connection to look from.
+struct Table {
+    db: TestDb,
+    store: Store,
+    client: Client,
+    node: Arc<Node>,
+}
+
+/// A row as the tests look at it.
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    state: String,
+    attempt: i32,
+    lease: i64,
+    held: bool,
+    node: Option<i64>,
+    errors: i32,
+}
+
+impl Table {
+    async fn new() -> Self {
+        let db = TestDb::new().await;
+        let database = Database::connect(&db.url()).await.unwrap();
+        let name = QueueName::new("public", "jobs").unwrap();
+        let store = Store::new(database, name, ParamsKind::Json);
+        migrate::migrate(&store, migrate::QUEUE_VERSION).await.unwrap();
+        let client = db.client().await;
+        let node = Arc::new(node(&store).await);
+        Self { db, store, client, node }
+    }
+
+    /// Inserts a row by plain SQL, with more columns and values where the test wants them.
+    async fn insert(&self, columns: &str, values: &str) -> i64 {
+        let (columns, values) = match columns {
+            "" => (String::new(), String::new()),
+            _ => (format!(", {columns}"), format!(", {values}")),
+        };
+        let sql = format!("INSERT INTO jobs (params{columns}) VALUES ('{{\"type\":\"T\"}}'{values}) RETURNING id");
+        self.client.query_typed_one(&sql, &[]).await.unwrap().get(0)
+    }
+
+    async fn claim(&self, limit: usize) -> Vec<Reserved> {
+        self.store.claim(limit, MINUTE, &self.node).await.unwrap().jobs
+    }
+
+    /// A job that was claimed and started just now.
+    async fn started(&self, columns: &str, values: &str) -> Lease {
+        self.insert(columns, values).await;
+        let claimed = self.claim(1).await;
+        self.start(&claimed[0]).await.unwrap()
+    }
+
+    async fn start(&self, job: &Reserved) -> Option<Lease> {
+        let wanted = (Lease { id: job.id, lease: job.lease }, Duration::from_secs(300));
+        self.store.start(&[wanted], &self.node).await.unwrap().first().map(|started| started.lease)
+    }
+
+    async fn run_sql(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap();
+    }
+
+    async fn row(&self, id: i64) -> Option<Row> {
+        let sql = format!(
+            "SELECT state, attempt, lease, expires IS NOT NULL, node, coalesce(jsonb_array_length(errors), 0)
+               FROM jobs WHERE id = {id}"
+        );
+        let row = self.client.query_typed_opt(&sql, &[]).await.unwrap()?;
+        Some(Row {
+            state: row.get(0),
+            attempt: row.get(1),
+            lease: row.get(2),
+            held: row.get(3),
+            node: row.get(4),
+            errors: row.get(5),
+        })
+    }
+
+    /// Whether an expression over the job's row is true.
+    async fn holds(&self, id: i64, expression: &str) -> bool {
+        let sql = format!("SELECT {expression} FROM jobs WHERE id = {id}");
+        self.client.query_typed_one(&sql, &[]).await.unwrap().get(0)
+    }
+
+    /// The process that holds jobs as `node` is silent for longer than it may be.
+    async fn kill(&self, node: i64) {
+        self.run_sql(&format!("UPDATE job_queue_nodes SET dead_at = now() - interval '1 ms' WHERE node = {node}"))
+            .await;
+    }
+}
+
+async fn node(store: &Store) -> Node {
+    let id = store.register_node("test").await.unwrap();
+    Node { id, name: "test".into(), dead_after: Duration::from_secs(10) }
+}

@@ -1,0 +1,209 @@
+//! Two connections race for each guarded statement, in both orders.
+//!
+//! The first to come holds its transaction open while the second arrives; then the first commits, or rolls
+//! back. Whatever the order, a job is never won twice, and a winner that rolls back has won nothing.
+
+use std::time::Duration;
+
+use postgres_types::{ToSql, Type};
+use tokio_postgres::{Client, GenericClient};
+
+use super::{MINUTE, Table};
+use crate::store::Lease;
+
+/// What can be done to a job, as the library does it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    Claim,
+    Start,
+    Unreserve,
+    BeginCompletion,
+    Complete,
+    Fail,
+    Rescue,
+    Requeue,
+    Cancel,
+}
+
+/// Where the job stands when the race begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    Available,
+    Reserved,
+    InProgress,
+    Failed,
+}
+
+impl Step {
+    /// Runs the statement; whether the job was won by it.
+    async fn run(self, table: &Table, client: &impl GenericClient, job: Lease) -> bool {
+        let sql = &table.store.sql;
+        let (node, ids, leases) = (table.node.id, vec![job.id], vec![job.lease]);
+        let name = "test";
+        let count = async |sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]| {
+            client.query_typed(sql, parameters).await.expect("the statement runs")
+        };
+        match self {
+            Step::Claim => {
+                let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+                    (&1_i64, Type::INT8),
+                    (&60_f64, Type::FLOAT8),
+                    (&node, Type::INT8),
+                    (&10_f64, Type::FLOAT8),
+                    (&name, Type::TEXT),
+                ];
+                count(&sql.claim, &parameters).await[0].get::<_, Option<i64>>("id").is_some()
+            }
+            Step::Start => {
+                let timeouts = vec![300_f64];
+                let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+                    (&ids, Type::INT8_ARRAY),
+                    (&leases, Type::INT8_ARRAY),
+                    (&timeouts, Type::FLOAT8_ARRAY),
+                    (&node, Type::INT8),
+                ];
+                !count(&sql.start, &parameters).await.is_empty()
+            }
+            Step::Unreserve => {
+                let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+                    [(&node, Type::INT8), (&None::<Vec<i64>>, Type::INT8_ARRAY)];
+                count(&sql.unreserve, &parameters).await[0].get::<_, i64>("returned") == 1
+            }
+            Step::BeginCompletion => {
+                let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&job.id, Type::INT8), (&job.lease, Type::INT8)];
+                !count(&sql.begin_completion, &parameters).await.is_empty()
+            }
+            Step::Complete => {
+                let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+                    [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
+                count(&sql.complete, &parameters).await[0].get::<_, &str>("outcome") == "DONE"
+            }
+            Step::Fail => {
+                let (verdicts, delays, errors) = (vec!["RETRY"], vec![60_f64], vec![r#"["no"]"#]);
+                let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+                    (&ids, Type::INT8_ARRAY),
+                    (&leases, Type::INT8_ARRAY),
+                    (&verdicts, Type::TEXT_ARRAY),
+                    (&delays, Type::FLOAT8_ARRAY),
+                    (&errors, Type::TEXT_ARRAY),
+                ];
+                count(&sql.settle, &parameters).await[0].get::<_, &str>("outcome") == "RETRY"
+            }
+            Step::Rescue => {
+                let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&1000_i64, Type::INT8), (&1_f64, Type::FLOAT8)];
+                let swept = count(&sql.sweep, &parameters).await;
+                swept[0].get::<_, i64>("rescued") + swept[0].get::<_, i64>("failed") == 1
+            }
+            Step::Requeue => !count(&sql.requeue, &[(&ids, Type::INT8_ARRAY)]).await.is_empty(),
+            Step::Cancel => {
+                let deleted = client.execute_typed("DELETE FROM jobs WHERE id = $1", &[(&job.id, Type::INT8)]).await;
+                deleted.expect("the delete runs") == 1
+            }
+        }
+    }
+
+    /// Whether the job's present holder, if it has one, must be told apart from this step: a rescue needs a
+    /// process that is dead.
+    fn needs_a_dead_holder(self) -> bool {
+        self == Step::Rescue
+    }
+}
+
+/// A job at the stage, whose holder is dead if the race has a rescue in it.
+async fn prepare(table: &Table, stage: Stage, dead: bool) -> Lease {
+    table.run_sql("TRUNCATE jobs").await;
+    let id = table.insert("", "").await;
+    let mut job = Lease { id, lease: 0 };
+    if stage != Stage::Available {
+        let reserved = table.claim(1).await.remove(0);
+        if stage != Stage::Reserved {
+            job = table.start(&reserved).await.unwrap();
+        }
+    }
+    if stage == Stage::Failed {
+        let verdict = crate::store::Verdict::Fail { error: vec!["no".into()] };
+        table.store.settle(&[(job, verdict)]).await.unwrap();
+    }
+    if dead {
+        table.kill(table.node.id).await;
+    }
+    job
+}
+
+/// Has `second` arrive while `first` is not committed yet; who won, in this order.
+async fn race(
+    table: &Table,
+    clients: &mut (Client, Client),
+    stage: Stage,
+    (first, second): (Step, Step),
+    commit: bool,
+) -> (bool, bool) {
+    let job = prepare(table, stage, first.needs_a_dead_holder() || second.needs_a_dead_holder()).await;
+    let open = clients.0.transaction().await.unwrap();
+    let first_won = first.run(table, &open, job).await;
+    let mut second = Box::pin(second.run(table, &clients.1, job));
+    // The second is on its way before the first ends; if it waits for a lock it is served after that.
+    let early = tokio::time::timeout(Duration::from_millis(20), &mut second).await;
+    if commit {
+        open.commit().await.unwrap();
+    } else {
+        open.rollback().await.unwrap();
+    }
+    let second_won = match early {
+        Ok(won) => won,
+        Err(_) => tokio::time::timeout(MINUTE, second).await.expect("the second is served in the end"),
+    };
+    (first_won && commit, second_won)
+}
+
+#[actix::test]
+async fn a_job_is_never_won_twice_whoever_comes_first() {
+    use Step::*;
+    let table = Table::new().await;
+    let mut clients = (table.db.client().await, table.db.client().await);
+    let races = [
+        (Stage::Available, vec![Claim, Cancel]),
+        (Stage::Reserved, vec![Start, Unreserve, Rescue, Cancel]),
+        (Stage::InProgress, vec![BeginCompletion, Complete, Fail, Rescue, Cancel]),
+        (Stage::Failed, vec![Requeue, Cancel]),
+    ];
+    let mut run = 0;
+    for (stage, steps) in races {
+        for &first in &steps {
+            for &second in &steps {
+                // A row that was made available again may be deleted all the same; that is no second win.
+                let compatible = |step| matches!(step, Unreserve | Fail | Rescue | Requeue | Claim | Start);
+                let (first_won, second_won) = race(&table, &mut clients, stage, (first, second), true).await;
+                assert!(first_won, "{stage:?}: {first:?} before {second:?}");
+                let allowed = second == Cancel && compatible(first);
+                assert!(!second_won || allowed, "{stage:?}: {second:?} won after {first:?}");
+
+                let (_, second_won) = race(&table, &mut clients, stage, (first, second), false).await;
+                let waits = matches!(second, Start | BeginCompletion | Requeue | Cancel);
+                assert!(
+                    second_won || !waits,
+                    "{stage:?}: {second:?} waited for {first:?}, which was rolled back, and won nothing"
+                );
+                run += 2;
+            }
+        }
+    }
+    assert_eq!(run, 2 * (4 + 16 + 25 + 4));
+}
+
+#[actix::test]
+async fn a_hundred_claims_at_once_share_the_jobs_out() {
+    let table = Table::new().await;
+    table.run_sql("INSERT INTO jobs (params) SELECT '{}' FROM generate_series(1, 1000)").await;
+
+    let claims = futures_util::future::join_all((0..100).map(|_| table.store.claim(20, MINUTE, &table.node))).await;
+
+    let mut ids: Vec<_> = claims.into_iter().flat_map(|claim| claim.unwrap().jobs).map(|job| job.id).collect();
+    let claimed = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), claimed, "no job was claimed twice");
+    let mut rest = table.claim(1000).await.len();
+    rest += claimed;
+    assert_eq!(rest, 1000);
+}

@@ -1,0 +1,11 @@
+//! Only a commit makes the proof of one.
+use actix_job_queue::{Completed, Context, Job, JobError};
+
+async fn forger(_: Job<String>, ctx: Context) -> Result<Completed, JobError> {
+    let Completed { job } = ctx.complete().await?;
+    Ok(Completed { job })
+}
+
+fn main() {
+    let _ = forger;
+}

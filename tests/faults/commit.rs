@@ -1,0 +1,110 @@
+//! Commits whose answer, or which themselves, are lost on the way.
+
+use std::sync::Arc;
+
+use actix_job_queue::{CompletionError, Context, DatabaseOptions, Handlers, Job, Listen};
+use tokio::sync::mpsc;
+
+use crate::{
+    harness::{Entry, all_entered, migrated, number, queue, write},
+    support::{
+        TestDb,
+        proxy::{Mode, Proxy},
+    },
+};
+
+/// A COMMIT as the simple protocol sends it: the library's own statements only speak of it.
+const COMMIT: &str = "COMMIT\0";
+
+/// Performs one job through a proxy that is in `fault` at the first attempt; what its commits came to.
+async fn commits_under(db: &TestDb, fault: Mode) -> Vec<Result<(), CompletionError>> {
+    migrated(&db.url()).await;
+    let proxy = Arc::new(Proxy::start(db.address()).await);
+    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
+    let jobs = queue(&proxy.url(&db.name), options, |queue| queue).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handlers = Handlers::new().any(move |job: Job<Entry>, mut ctx: Context| {
+        let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
+        async move {
+            let completion = ctx.begin().await?;
+            write(&completion, job.id, job.params.n).await?;
+            proxy.set(if job.attempt == 1 { fault } else { Mode::Pass });
+            let (outcome, result) = match completion.commit().await {
+                Ok(completed) => (Ok(()), Ok(completed)),
+                Err(error) => (Err(error), Err("the commit failed".into())),
+            };
+            tell.send(outcome)?;
+            result
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+    let client = db.client().await;
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+    all_entered(&client, 1).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.returned), (0, 0), "{report}");
+    std::iter::from_fn(|| told.try_recv().ok()).collect()
+}
+
+#[actix::test]
+async fn a_commit_whose_answer_is_lost_is_found_to_have_happened_and_its_job_does_not_run_again() {
+    let db = TestDb::new().await;
+
+    let commits = commits_under(&db, Mode::LoseAnswerTo(COMMIT)).await;
+
+    assert!(matches!(commits[..], [Ok(())]), "{commits:?}");
+    assert_eq!(number(&db.client().await, "SELECT count(*) FROM jobs").await, 0);
+}
+
+#[actix::test]
+async fn a_commit_that_does_not_reach_the_server_is_found_not_to_have_happened_and_its_job_runs_again() {
+    let db = TestDb::new().await;
+
+    let commits = commits_under(&db, Mode::CutBefore(COMMIT)).await;
+
+    assert!(matches!(commits[..], [Err(CompletionError::Database(_)), Ok(())]), "{commits:?}");
+}
+
+/// The look whether the transaction can commit is the last statement before it.
+#[actix::test]
+async fn a_connection_that_breaks_before_the_commit_is_sent_leaves_nothing_and_the_job_runs_again() {
+    let db = TestDb::new().await;
+
+    let commits = commits_under(&db, Mode::LoseAnswerTo("pg_current_xact_id_if_assigned")).await;
+
+    assert!(matches!(commits[..], [Err(CompletionError::Database(_)), Ok(())]), "{commits:?}");
+}
+
+/// A completion of nothing but the removal shares its statement with others'.
+#[actix::test]
+async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_does_not_run_again() {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let proxy = Arc::new(Proxy::start(db.address()).await);
+    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
+    let jobs = queue(&proxy.url(&db.name), options, |queue| queue).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handlers = Handlers::new().any({
+        let proxy = Arc::clone(&proxy);
+        move |_: Job<Entry>, ctx: Context| {
+            let (proxy, tell) = (Arc::clone(&proxy), tell.clone());
+            async move {
+                proxy.set(Mode::LoseAnswerTo("jobs with nothing to write are removed"));
+                let completed = ctx.complete().await;
+                tell.send(completed.as_ref().map(drop).map_err(ToString::to_string))?;
+                Ok(completed?)
+            }
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+    let client = db.client().await;
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+
+    proxy.answer_lost().await;
+    proxy.set(Mode::Pass);
+
+    assert_eq!(told.recv().await, Some(Ok(())));
+    assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
+    assert_eq!(running.shutdown().await.left, 0);
+    assert!(told.try_recv().is_err(), "it ran again");
+}

@@ -1,0 +1,14 @@
+//! What a queue promises, held against killed processes, lost connections, stopped servers and poolers.
+
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "shared with other test programs")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;
+mod process;
+
+mod commit;
+mod killed;
+mod late;
+mod listening;
+mod waiting;

@@ -1,0 +1,232 @@
+//! How many jobs run at a time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_job_queue::{Context, Handlers, Job, JobError, NewJob, Tuned};
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::bench::{Bench, Done, HOUR, Note, Probe, bare, eventually, hear, with};
+
+/// How many are inside at a time, and how many were at most.
+#[derive(Clone, Default)]
+struct Gauge(Arc<(AtomicUsize, AtomicUsize)>);
+
+/// One that is inside.
+struct Inside(Gauge);
+
+impl Gauge {
+    fn enter(&self) -> Inside {
+        let now = self.0.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.1.fetch_max(now, Ordering::SeqCst);
+        Inside(self.clone())
+    }
+
+    fn most(&self) -> usize {
+        self.0.1.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.0.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+type Gated = (Probe<i64>, Gauge);
+
+/// Waits at the gate, and is counted while it does.
+async fn gated((probe, gauge): Gated, job: Job<Value>, ctx: Context) -> Done {
+    let _inside = gauge.enter();
+    probe.say(job.id);
+    probe.pass().await;
+    Ok(ctx.complete().await?)
+}
+
+/// Shows that exactly `max_demand` jobs run at a time: of two more, none is even claimed, whatever wakes
+/// the queue, until one of those that run has ended; then one is, and so on.
+async fn assert_room_for(max_demand: usize, bench: &Bench, gate: &Gated, heard: &mut UnboundedReceiver<i64>) {
+    let jobs = vec![bare("Gated"); max_demand + 2];
+    bench.jobs.enqueue_many(&bench.client, &jobs).await.unwrap();
+    for _ in 0..max_demand {
+        hear(heard).await;
+    }
+    let waiting = "SELECT count(*) FROM jobs WHERE state = 'AVAILABLE' AND params->>'type' = 'Gated'";
+    for left in [2, 1, 0] {
+        for _ in 0..5 {
+            bench.sql("NOTIFY jobs").await;
+            assert_eq!(bench.ask::<i64>(waiting).await, left, "jobs that wait");
+        }
+        assert!(heard.try_recv().is_err(), "more run than may");
+        gate.0.open(1);
+        if left > 0 {
+            hear(heard).await;
+        }
+    }
+    gate.0.open(max_demand - 1);
+    let gone = "params->>'type' = 'Gated'";
+    eventually("the end of all at the gate", async || (bench.count(gone).await == 0).then_some(())).await;
+    assert_eq!(gate.1.most(), max_demand);
+}
+
+#[actix::test]
+async fn no_more_jobs_run_at_a_time_than_max_demand_over_all_arbiters() {
+    for (max_demand, arbiters) in [(1, 2), (3, 2), (5, 3)] {
+        let bench = Bench::with(|queue| queue.max_demand(max_demand).arbiters(arbiters)).await;
+        let (probe, mut heard) = Probe::new();
+        let gate = (probe, Gauge::default());
+        let running = bench.start(Handlers::new().on("Gated", with(gate.clone(), gated))).await;
+
+        assert_room_for(max_demand, &bench, &gate, &mut heard).await;
+
+        running.shutdown().await;
+    }
+}
+
+/// What runs in bulk is bounded too, and each job runs once.
+#[actix::test]
+async fn a_rush_of_jobs_never_exceeds_max_demand() {
+    let bench = Bench::with(|queue| queue.max_demand(3)).await;
+    bench.sql("CREATE TABLE runs (job bigint PRIMARY KEY)").await;
+    let gauge = Gauge::default();
+    let handler = async |gauge: Gauge, job: Job<Value>, mut ctx: Context| {
+        let _inside = gauge.enter();
+        let completion = ctx.begin().await?;
+        completion.batch_execute(&format!("INSERT INTO runs VALUES ({})", job.id)).await?;
+        Ok(completion.commit().await?)
+    };
+    let running = bench.start(Handlers::new().on("Rush", with(gauge.clone(), handler))).await;
+
+    bench.jobs.enqueue_many(&bench.client, &vec![bare("Rush"); 200]).await.unwrap();
+
+    eventually("two hundred ends", async || (bench.count("true").await == 0).then_some(())).await;
+    assert_eq!(bench.ask::<i64>("SELECT count(*) FROM runs").await, 200);
+    assert!(gauge.most() <= 3, "{} at a time", gauge.most());
+    running.shutdown().await;
+}
+
+/// Fails, panics, hangs, and so on, as its type says.
+fn every_way_out(probe: Probe<i64>) -> Handlers {
+    let hang = async |_: Job<Value>, _: Context| -> Done { std::future::pending().await };
+    let deleted = async |probe: Probe<i64>, job: Job<Value>, _: Context| -> Done {
+        probe.say(job.id);
+        std::future::pending().await
+    };
+    Handlers::new()
+        .on("Complete", async |_: Job<Value>, ctx: Context| Ok(ctx.complete().await?))
+        .on("Commit", async |_: Job<Value>, mut ctx: Context| Ok(ctx.begin().await?.commit().await?))
+        .on("Drop", async |_: Job<Value>, mut ctx: Context| {
+            drop(ctx.begin().await?);
+            Err("changed its mind".into())
+        })
+        .on("Fail", async |_: Job<Value>, _: Context| Err("no luck".into()))
+        .on("GiveUp", async |_: Job<Value>, _: Context| Err(JobError::new("no luck").give_up()))
+        .on("Snooze", async |_: Job<Value>, _: Context| Err(JobError::snooze(HOUR)))
+        .on("Panic", async |_: Job<Value>, _: Context| panic!("on purpose"))
+        .on("PanicFirst", |_: Job<Value>, _: Context| -> std::future::Ready<Done> {
+            panic!("before there is a future")
+        })
+        .on("TimeOut", Tuned::new(hang).execution_timeout(Duration::from_millis(100)))
+        .on("Deleted", with(probe, deleted))
+        .on("Unfit", async |_: Job<Note>, ctx: Context| Ok(ctx.complete().await?))
+}
+
+const WAYS: [&str; 12] = [
+    "Complete",
+    "Commit",
+    "Drop",
+    "Fail",
+    "GiveUp",
+    "Snooze",
+    "Panic",
+    "PanicFirst",
+    "TimeOut",
+    "Deleted",
+    "Unfit",
+    "Unknown",
+];
+
+#[actix::test]
+async fn a_jobs_place_is_free_again_exactly_once_whatever_way_it_went() {
+    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
+    let (probe, mut heard) = Probe::new();
+    let (deleted, mut deletions) = Probe::new();
+    let gate = (probe, Gauge::default());
+    let handlers = every_way_out(deleted).on("Gated", with(gate.clone(), gated));
+    let running = bench.start(handlers).await;
+
+    for _ in 0..3 {
+        let jobs: Vec<NewJob> = WAYS.iter().map(|way| bare(way).max_attempts(1)).collect();
+        bench.jobs.enqueue_many(&bench.client, &jobs).await.unwrap();
+        let id = hear(&mut deletions).await;
+        bench.sql(&format!("DELETE FROM jobs WHERE id = {id}")).await;
+        let under_way = "state NOT IN ('FAILED', 'SCHEDULED')";
+        eventually("the round's end", async || (bench.count(under_way).await == 0).then_some(())).await;
+    }
+
+    assert_eq!(bench.count("state = 'FAILED'").await, 3 * 8);
+    assert_eq!(bench.count("state = 'SCHEDULED'").await, 3);
+    assert_room_for(2, &bench, &gate, &mut heard).await;
+    running.shutdown().await;
+}
+
+/// Its own arbiter's other jobs die with it, and all that died are tried again.
+#[actix::test]
+async fn a_worker_whose_arbiter_was_stopped_is_replaced_with_all_its_room() {
+    let bench = Bench::with(|queue| queue.max_demand(4).dead_after(Duration::from_secs(1))).await;
+    let (probe, mut heard) = Probe::new();
+    let gate = (probe, Gauge::default());
+    let kill = async |_: Job<Value>, _: Context| -> Done {
+        actix_rt::Arbiter::current().stop();
+        std::future::pending().await
+    };
+    let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));
+    let running = bench.start(handlers).await;
+
+    for _ in 0..3 {
+        let beside = bench.jobs.enqueue_many(&bench.client, &vec![bare("Gated"); 3]).await.unwrap();
+        for _ in &beside {
+            hear(&mut heard).await;
+        }
+        let killer = bench.enqueue(bare("Kill")).await;
+
+        bench.becomes(killer, "RETRY").await;
+        let error = bench.error(killer).await;
+        assert!(error.contains("the worker that performed it died"), "{error}");
+        let died = "state = 'RETRY' AND params->>'type' = 'Gated'";
+        eventually("the death of one beside it", async || (bench.count(died).await == 1).then_some(())).await;
+        gate.0.open(2);
+        let under_way = "state <> 'RETRY'";
+        eventually("the others' end", async || (bench.count(under_way).await == 0).then_some(())).await;
+        bench.sql("DELETE FROM jobs").await;
+    }
+
+    assert_room_for(4, &bench, &gate, &mut heard).await;
+    running.shutdown().await;
+}
+
+/// Both arbiters at once, and more often than there are arbiters.
+#[actix::test]
+async fn jobs_run_on_after_every_arbiter_was_stopped() {
+    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
+    let (probe, mut heard) = Probe::new();
+    let gate = (probe, Gauge::default());
+    let kill = async |_: Job<Value>, _: Context| -> Done {
+        actix_rt::Arbiter::current().stop();
+        std::future::pending().await
+    };
+    let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));
+    let running = bench.start(handlers).await;
+
+    bench.jobs.enqueue_many(&bench.client, &vec![bare("Kill").max_attempts(1); 5]).await.unwrap();
+    eventually("five deaths", async || (bench.count("state = 'FAILED'").await == 5).then_some(())).await;
+
+    assert_room_for(2, &bench, &gate, &mut heard).await;
+    running.shutdown().await;
+}
