@@ -32,8 +32,8 @@ pub(crate) async fn play(setup: &Setup, crowd: usize, port: u16) -> Result<bool,
     let survivor = Child::start(setup, "worker", 0, "worker-2").await?;
     println!(
         "One web process (http://{address}/ while this runs) and two workers (pid {} and {}).\n\
-         {crowd} people sign up. A tenth of it is rolled back; of the jobs, 3 % fail, 3 % panic and 1 % hang at \
-         first.\nHalf way, a worker is killed with SIGKILL and not started again.\n",
+         {crowd} people sign up, and a tenth of the sign-ups is rolled back. At their first attempt, 3 % of the jobs\n\
+         fail, 3 % panic and 1 % hang. Half way, a worker is killed with SIGKILL and not started again.\n",
         victim.pid, survivor.pid
     );
 
@@ -78,10 +78,7 @@ async fn perform(
     for (ending, attempts) in seen.endings() {
         println!("  {ending:<38}{attempts:>6}");
     }
-    println!(
-        "  {:<38}{running:>6}   and {reserved} more jobs that it had reserved",
-        "were running when their worker was killed"
-    );
+    println!("  {:<38}{running:>6}   and {reserved} more were reserved there", "ran in the worker that was killed");
     println!("  all of this took {:.1} s", progress.elapsed().as_secs_f64());
     Ledger::draw_up(setup, &answers, crowd).await
 }
