@@ -44,7 +44,8 @@ enum Refused {
     NoAddress,
     RolledBack,
     Taken,
-    Failed(Failure),
+    /// The log says why.
+    Failed,
 }
 
 impl std::fmt::Display for Refused {
@@ -53,7 +54,7 @@ impl std::fmt::Display for Refused {
             Refused::NoAddress => f.write_str("This is no address for mails."),
             Refused::RolledBack => f.write_str("Rolled back as asked: neither the user nor the job exists."),
             Refused::Taken => f.write_str("Somebody has signed up with this address already."),
-            Refused::Failed(_) => f.write_str("Something failed; the server's log says what."),
+            Refused::Failed => f.write_str("Something failed; the server's log says what."),
         }
     }
 }
@@ -61,7 +62,7 @@ impl std::fmt::Display for Refused {
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         log::error!("{failure}");
-        Refused::Failed(failure)
+        Refused::Failed
     }
 }
 
@@ -70,7 +71,7 @@ impl ResponseError for Refused {
         match self {
             Refused::NoAddress => StatusCode::UNPROCESSABLE_ENTITY,
             Refused::RolledBack | Refused::Taken => StatusCode::CONFLICT,
-            Refused::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Refused::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -100,10 +101,8 @@ async fn sign_up(state: web::Data<State>, form: web::Form<SignUpForm>) -> Result
 
     let mut connection = state.pool.get().await.map_err(Failure::because("get a connection"))?;
     let transaction = connection.transaction().await.map_err(Failure::because("begin a sign-up"))?;
-    let insert = format!(
-        "INSERT INTO {}.users (email) VALUES ($1) ON CONFLICT (email) DO NOTHING RETURNING id",
-        state.schema
-    );
+    let insert =
+        format!("INSERT INTO {}.users (email) VALUES ($1) ON CONFLICT (email) DO NOTHING RETURNING id", state.schema);
     let inserted = transaction
         .query_typed_opt(&insert, &[(&email, Type::TEXT)])
         .await

@@ -45,7 +45,10 @@ impl Browser {
         };
         let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
         let status = status.ok_or_else(|| io::Error::other("the answer has no status"))?;
-        let length = head.lines().filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let length = head
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         let length: usize = length
             .and_then(|(_, value)| value.trim().parse().ok())
             .ok_or_else(|| io::Error::other("the answer has no length"))?;

@@ -51,12 +51,20 @@ impl Ledger {
         let accepted = number(answers.accepted.load(Ordering::Relaxed));
         let mut ledger = Ledger::default();
         ledger.line("sign-ups answered with success", accepted, number(crowd - refused.len()));
-        ledger.line("sign-ups rolled back on purpose", number(answers.rolled_back.load(Ordering::Relaxed)), number(refused.len()));
+        ledger.line(
+            "sign-ups rolled back on purpose",
+            number(answers.rolled_back.load(Ordering::Relaxed)),
+            number(refused.len()),
+        );
         ledger.line("sign-ups answered otherwise", number(answers.other.load(Ordering::Relaxed)), 0);
         ledger.line("users", number(users.len()), accepted);
         ledger.line("mails counted", counts.get(0), accepted);
         ledger.at_least(".eml files", number(files.values().sum()), accepted);
-        ledger.line("users with an .eml file", number(users.iter().filter(|user| files.contains_key(*user)).count()), accepted);
+        ledger.line(
+            "users with an .eml file",
+            number(users.iter().filter(|user| files.contains_key(*user)).count()),
+            accepted,
+        );
         ledger.line("jobs left", status.left(), 0);
         ledger.line("lost: users without a mail", counts.get(2), 0);
         ledger.line("counted twice", counts.get(1), 0);

@@ -65,12 +65,8 @@ impl Handler<WelcomeMail> for Postman {
             self.schema
         );
         let process = i64::from(std::process::id());
-        let values: [(&(dyn actix_job_queue::tokio_postgres::types::ToSql + Sync), Type); 4] = [
-            (&mail.user, Type::INT8),
-            (&job.id, Type::INT8),
-            (&job.attempt, Type::INT4),
-            (&process, Type::INT8),
-        ];
+        let values: [(&(dyn actix_job_queue::tokio_postgres::types::ToSql + Sync), Type); 4] =
+            [(&mail.user, Type::INT8), (&job.id, Type::INT8), (&job.attempt, Type::INT4), (&process, Type::INT8)];
         completion.execute_typed(&count, &values).await?;
         Ok(completion.commit().await?)
     }

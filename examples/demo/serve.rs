@@ -88,7 +88,11 @@ async fn server(
     let server = HttpServer::new(move || {
         App::new()
             .app_data(web::Data::new(state.clone()))
-            .wrap(DefaultHeaders::new().add(("Content-Security-Policy", POLICY)).add(("X-Content-Type-Options", "nosniff")))
+            .wrap(
+                DefaultHeaders::new()
+                    .add(("Content-Security-Policy", POLICY))
+                    .add(("X-Content-Type-Options", "nosniff")),
+            )
             .configure(app::routes)
     })
     .workers(2)

@@ -78,7 +78,10 @@ async fn perform(
     for (kind, cause) in [("failed", "returned an error"), ("panicked", "panicked"), ("timed out", "timed out")] {
         println!("  {cause:<38}{:>6}", seen.count(kind));
     }
-    println!("  {:<38}{running:>6}   and {reserved} more jobs that it had reserved", "were running when their worker was killed");
+    println!(
+        "  {:<38}{running:>6}   and {reserved} more jobs that it had reserved",
+        "were running when their worker was killed"
+    );
     println!("  all of this took {:.1} s", progress.elapsed().as_secs_f64());
     Ledger::draw_up(setup, &answers, crowd).await
 }
@@ -103,10 +106,8 @@ async fn kill_half_way(
     victim.kill().await?;
     let killed = Instant::now();
     let (running, reserved) = observer::held(pool, &setup.schema, node).await?;
-    progress.event(&format!(
-        "worker {} was killed: {running} jobs were running there and {reserved} reserved",
-        victim.pid
-    ));
+    progress
+        .event(&format!("worker {} was killed: {running} jobs were running there and {reserved} reserved", victim.pid));
     while observer::held(pool, &setup.schema, node).await? != (0, 0) {
         if killed.elapsed() > PATIENCE {
             return Err("nobody took over the jobs of the worker that was killed".into());
