@@ -3,6 +3,7 @@
 mod io;
 mod listener;
 mod pool;
+mod subscription;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod url;
@@ -30,8 +31,8 @@ pub use {
 
 pub(crate) use {
     io::Io,
-    listener::{Horizon, Signal, Subscription},
     pool::{Connection, Lane},
+    subscription::{Horizon, Signal, Subscription},
 };
 
 use {
