@@ -61,6 +61,7 @@ pub(crate) fn fill(template: &str, name: &QueueName, kind: ParamsKind) -> String
         "completed_literal" => Some(quote_literal(&name.completed_channel())),
         "retry_literal" => Some(quote_literal(&name.retry_channel())),
         "failed_literal" => Some(quote_literal(&name.failed_channel())),
+        "dollar_quote" => Some(dollar_quote(name)),
         "params_type" => Some(kind.column_type().to_owned()),
         "params_wire" => Some(kind.wire_type().to_owned()),
         "params_cast" => Some(kind.cast().to_owned()),
@@ -84,6 +85,17 @@ pub(crate) fn fill(template: &str, name: &QueueName, kind: ParamsKind) -> String
         }
     }
     filled + rest
+}
+
+/// Quotes a function's body, in which names stand: a quote that none of them contains.
+fn dollar_quote(name: &QueueName) -> String {
+    let mut quote = "$body$".to_owned();
+    let mut number = 0_u32;
+    while name.schema().contains(&quote) || name.table().contains(&quote) {
+        number += 1;
+        quote = format!("$body{number}$");
+    }
+    quote
 }
 
 impl ParamsKind {
@@ -126,5 +138,12 @@ mod tests {
         let name = QueueName::new("{table}", "{schema}").unwrap();
 
         assert_eq!(fill("{table} {x} {", &name, ParamsKind::Json), r#""{table}"."{schema}" {x} {"#);
+    }
+
+    #[test]
+    fn a_name_that_looks_like_the_end_of_a_function_stays_inside() {
+        let name = QueueName::new("$body$", "$body1$").unwrap();
+
+        assert_eq!(fill("{dollar_quote}", &name, ParamsKind::Json), "$body2$");
     }
 }
