@@ -44,7 +44,6 @@ enum Refused {
     NoAddress,
     RolledBack,
     Taken,
-    /// The log says why.
     Failed,
 }
 

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use actix_job_queue::{Completed, Context, Handler, Job, JobError, tokio_postgres::types::Type};
+use actix_job_queue::{
+    Completed, Context, Handler, Job, JobError,
+    tokio_postgres::types::{ToSql, Type},
+};
 use lettre::{FileTransport, Message, Transport, message::Mailbox};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +40,9 @@ impl Trouble {
     }
 }
 
+/// The error that is asked for.
+pub(crate) const REFUSAL: &str = "the mail server refuses the mail, as it was asked to";
+
 /// Sends welcome mails: into files, as a mail server that is always there.
 pub(crate) struct Postman {
     pub(crate) schema: String,
@@ -65,7 +71,7 @@ impl Handler<WelcomeMail> for Postman {
             self.schema
         );
         let process = i64::from(std::process::id());
-        let values: [(&(dyn actix_job_queue::tokio_postgres::types::ToSql + Sync), Type); 4] =
+        let values: [(&(dyn ToSql + Sync), Type); 4] =
             [(&mail.user, Type::INT8), (&job.id, Type::INT8), (&job.attempt, Type::INT4), (&process, Type::INT8)];
         completion.execute_typed(&count, &values).await?;
         Ok(completion.commit().await?)
@@ -75,7 +81,7 @@ impl Handler<WelcomeMail> for Postman {
 async fn misbehave(trouble: Option<Trouble>) -> Result<(), JobError> {
     match trouble {
         None => Ok(()),
-        Some(Trouble::Error) => Err(JobError::new("the mail server refuses the mail, as it was asked to")),
+        Some(Trouble::Error) => Err(JobError::new(REFUSAL)),
         Some(Trouble::Panic) => panic!("the handler panics, as it was asked to"),
         Some(Trouble::Hang) => {
             tokio::time::sleep(Duration::from_secs(3600)).await;

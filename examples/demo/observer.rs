@@ -1,16 +1,14 @@
 //! Watches the queue's table from outside, as anybody with psql could.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use actix_job_queue::tokio_postgres::types::Type;
 
-use crate::{Failure, setup::Pool};
+use crate::{Failure, mail, setup::Pool};
 
 /// What was seen of failed attempts; a failed job waits a second in the table, so none is missed.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    attempts: BTreeMap<&'static str, BTreeSet<(i64, i64)>>,
-}
+pub(crate) struct Seen(BTreeMap<(i64, i64), String>);
 
 impl Seen {
     /// Looks at the errors that the jobs in the table keep.
@@ -21,28 +19,34 @@ impl Seen {
                FROM {schema}.jobs, jsonb_array_elements(errors) AS error"
         );
         let rows = connection.query_typed(&sql, &[]).await.map_err(Failure::because("read the jobs' errors"))?;
-        for row in rows {
-            let kind = kind(row.get(2));
-            self.attempts.entry(kind).or_default().insert((row.get(0), row.get(1)));
-        }
+        self.0.extend(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))));
         Ok(())
     }
 
-    /// So many attempts ended in this way.
-    pub(crate) fn count(&self, kind: &str) -> usize {
-        self.attempts.get(kind).map_or(0, BTreeSet::len)
+    /// So many attempts ended in each way; the tour counts those of the killed worker by itself.
+    pub(crate) fn endings(&self) -> BTreeMap<&str, usize> {
+        let mut endings = BTreeMap::from([(REFUSED, 0), (PANICKED, 0), (TIMED_OUT, 0)]);
+        for error in self.0.values().filter(|error| !error.starts_with("the process that ran it died")) {
+            *endings.entry(ending(error)).or_default() += 1;
+        }
+        endings
     }
 }
 
-fn kind(error: &str) -> &'static str {
-    if error.starts_with("the handler panicked") {
-        "panicked"
+const REFUSED: &str = "returned an error";
+const PANICKED: &str = "panicked";
+const TIMED_OUT: &str = "timed out";
+
+/// What nobody asked for is told in its own words.
+fn ending(error: &str) -> &str {
+    if error == mail::REFUSAL {
+        REFUSED
+    } else if error.starts_with("the handler panicked") {
+        PANICKED
     } else if error.starts_with("the handler outran") {
-        "timed out"
-    } else if error.starts_with("the process that ran it died") {
-        "died"
+        TIMED_OUT
     } else {
-        "failed"
+        error
     }
 }
 

@@ -75,8 +75,8 @@ async fn perform(
     progress.event("the queue is empty");
 
     println!("\n  Attempts that were seen to end badly, each of which was tried again:");
-    for (kind, cause) in [("failed", "returned an error"), ("panicked", "panicked"), ("timed out", "timed out")] {
-        println!("  {cause:<38}{:>6}", seen.count(kind));
+    for (ending, attempts) in seen.endings() {
+        println!("  {ending:<38}{attempts:>6}");
     }
     println!(
         "  {:<38}{running:>6}   and {reserved} more jobs that it had reserved",
