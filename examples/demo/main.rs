@@ -2,7 +2,7 @@
 
 mod app;
 mod children;
-// A helper of the tests, which use more of it.
+// The tests start their servers with it too, and use more of it.
 #[path = "../../tests/support/cluster.rs"]
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 mod cluster;

@@ -3,6 +3,7 @@
 mod io;
 mod listener;
 mod pool;
+mod subscription;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod url;
@@ -30,8 +31,8 @@ pub use {
 
 pub(crate) use {
     io::Io,
-    listener::{Horizon, Signal, Subscription},
     pool::{Connection, Lane},
+    subscription::{Horizon, Signal, Subscription},
 };
 
 use {
@@ -45,9 +46,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A PostgreSQL, reached through pools of connections. Cheap to clone; make one a process.
 ///
-/// It keeps a pool for completions and callers, two connections for its own claims and heartbeats, and one
-/// on which it listens. Their drivers run on threads of their own, so that a handler that blocks its
-/// arbiter holds up no statement.
+/// It keeps a pool for completions and callers, two connections for its own claims, one for heartbeats while
+/// it holds jobs, and one on which it listens. Their drivers run on threads of their own, so that a handler
+/// that blocks its arbiter holds up no statement.
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
@@ -198,12 +199,27 @@ impl Database {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
+        self.query_within(STATEMENT_TIMEOUT, lane, attempted, sql, parameters).await
+    }
+
+    /// The same with a shorter patience. What fell silent once may be the network: every connection that
+    /// was open then is replaced before it is used again.
+    pub(crate) async fn query_within(
+        &self,
+        patience: Duration,
+        lane: Lane,
+        attempted: &str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DatabaseError> {
         let mut connection = self.get(lane, attempted).await?;
-        match tokio::time::timeout(STATEMENT_TIMEOUT, connection.query_typed(sql, parameters)).await {
+        let waited = patience.min(STATEMENT_TIMEOUT);
+        match tokio::time::timeout(waited, connection.query_typed(sql, parameters)).await {
             Ok(answer) => answer.map_err(|error| DatabaseError::statement(attempted, error)),
             Err(_) => {
                 connection.give_up();
-                Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: STATEMENT_TIMEOUT })
+                self.inner.connect.distrust();
+                Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited })
             }
         }
     }

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,13 +21,15 @@ use tokio_postgres::{
 
 use crate::error::DatabaseError;
 
-/// Which of the two pools a connection comes from.
+/// Which of the pools a connection comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lane {
     /// For completions and for callers.
     Work,
-    /// For claims, starts, settlements and heartbeats, which a busy application must not starve.
+    /// For claims, starts and settlements, which a busy application must not starve.
     Control,
+    /// For heartbeats, which must not wait behind statements that nobody answers.
+    Heartbeat,
 }
 
 /// Statements of the control lane are short and few: two connections serve any number of queues.
@@ -73,6 +78,8 @@ pub(crate) trait Connect: Send + Sync {
     fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>>;
     /// Whether [`Connect::listen`] can work at all.
     fn can_listen(&self) -> bool;
+    /// Has every connection that is open now replaced before it is used again.
+    fn distrust(&self);
 }
 
 trait Pooled: Send {
@@ -81,11 +88,13 @@ trait Pooled: Send {
     fn give_up(&mut self);
 }
 
-/// Both pools and the way to a connection for LISTEN.
+/// The pools and the way to a connection for LISTEN.
 pub(crate) struct Pools<T: Tls> {
     work: Pool<Manager<T>>,
     control: Pool<Manager<T>>,
+    heartbeat: Pool<Manager<T>>,
     last_failure: LastFailure,
+    era: Era,
     timeout: Duration,
     listen: Option<Config>,
     tls: T,
@@ -118,6 +127,7 @@ impl<T: Tls> Pools<T> {
         io: Handle,
     ) -> Self {
         let last_failure = LastFailure::default();
+        let era = Era::default();
         let build = |size: u32| {
             Pool::builder()
                 .max_size(size)
@@ -128,13 +138,14 @@ impl<T: Tls> Pools<T> {
                 .error_sink(Box::new(last_failure.clone()))
                 .build_unchecked(Manager {
                     inner: PostgresConnectionManager::new(config.clone(), tls.clone()),
+                    era: era.clone(),
                     io: io.clone(),
                 })
         };
         // bb8 spawns its reaper on the runtime that is entered here.
         let _entered = io.enter();
-        let (work, control) = (build(size), build(CONTROL_CONNECTIONS));
-        Self { work, control, last_failure, timeout, listen, tls, io: io.clone() }
+        let (work, control, heartbeat) = (build(size), build(CONTROL_CONNECTIONS), build(1));
+        Self { work, control, heartbeat, last_failure, era, timeout, listen, tls, io: io.clone() }
     }
 }
 
@@ -145,11 +156,12 @@ impl<T: Tls> Connect for Pools<T> {
             let pool = match lane {
                 Lane::Work => &self.work,
                 Lane::Control => &self.control,
+                Lane::Heartbeat => &self.heartbeat,
             };
             loop {
                 match pool.get_owned().await {
-                    // It died while it lay idle. Dropping it has the pool open another.
-                    Ok(connection) if connection.client.is_closed() => {}
+                    // It died or fell silent while it lay idle. Dropping it has the pool open another.
+                    Ok(connection) if connection.is_broken(&self.era) => {}
                     Ok(connection) => {
                         self.last_failure.forget();
                         return Ok(Connection(Box::new(connection)));
@@ -195,6 +207,10 @@ impl<T: Tls> Connect for Pools<T> {
     fn can_listen(&self) -> bool {
         self.listen.is_some()
     }
+
+    fn distrust(&self) {
+        self.era.0.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 /// Stands for the answer of a task that was dropped: the runtime has ended, and whoever waits ends with it.
@@ -205,13 +221,31 @@ async fn ended<T>() -> T {
 /// bb8-postgres' manager, opening its connections on the library's runtime.
 struct Manager<T: Tls> {
     inner: PostgresConnectionManager<T>,
+    era: Era,
     io: Handle,
+}
+
+/// How often the network has been found silent: a connection of an earlier era may be half-open.
+#[derive(Debug, Clone, Default)]
+struct Era(Arc<AtomicU64>);
+
+impl Era {
+    fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// A client, and whether it is fit for another user.
 struct Pooling {
     client: Client,
+    era: u64,
     given_up: bool,
+}
+
+impl Pooling {
+    fn is_broken(&self, era: &Era) -> bool {
+        self.given_up || self.client.is_closed() || self.era != era.now()
+    }
 }
 
 impl<T: Tls> ManageConnection for Manager<T> {
@@ -219,9 +253,9 @@ impl<T: Tls> ManageConnection for Manager<T> {
     type Error = Error;
 
     async fn connect(&self) -> Result<Pooling, Error> {
-        let inner = self.inner.clone();
+        let (inner, era) = (self.inner.clone(), self.era.now());
         match self.io.spawn(async move { inner.connect().await }).await {
-            Ok(connected) => connected.map(|client| Pooling { client, given_up: false }),
+            Ok(connected) => connected.map(|client| Pooling { client, era, given_up: false }),
             Err(_) => ended().await,
         }
     }
@@ -231,7 +265,7 @@ impl<T: Tls> ManageConnection for Manager<T> {
     }
 
     fn has_broken(&self, pooling: &mut Pooling) -> bool {
-        pooling.given_up || pooling.client.is_closed()
+        pooling.is_broken(&self.era)
     }
 }
 

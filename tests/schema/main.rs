@@ -1,4 +1,5 @@
 //! What the library keeps in a database, and every way a job gets there.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod actor_door;
 mod bulk;
