@@ -45,9 +45,9 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A PostgreSQL, reached through pools of connections. Cheap to clone; make one a process.
 ///
-/// It keeps a pool for completions and callers, two connections for its own claims and heartbeats, and one
-/// on which it listens. Their drivers run on threads of their own, so that a handler that blocks its
-/// arbiter holds up no statement.
+/// It keeps a pool for completions and callers, two connections for its own claims, one for heartbeats while
+/// it holds jobs, and one on which it listens. Their drivers run on threads of their own, so that a handler
+/// that blocks its arbiter holds up no statement.
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
@@ -203,9 +203,28 @@ impl Database {
             Ok(answer) => answer.map_err(|error| DatabaseError::statement(attempted, error)),
             Err(_) => {
                 connection.give_up();
+                self.inner.connect.distrust();
                 Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: STATEMENT_TIMEOUT })
             }
         }
+    }
+
+    /// The same within a time that counts from now, the wait for a connection included.
+    pub(crate) async fn query_within(
+        &self,
+        patience: Duration,
+        lane: Lane,
+        attempted: &str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let mut answer = std::pin::pin!(self.query(lane, attempted, sql, parameters));
+        if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+            return answer;
+        }
+        // Before the connection goes back to its pool, which happens when the question is dropped.
+        self.inner.connect.distrust();
+        Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: patience })
     }
 
     /// A queue's place on the connection that listens; none if there is to be none.

@@ -10,7 +10,7 @@ use std::{
 use bb8::{ErrorSink, ManageConnection, Pool, PooledConnection, RunError};
 use bb8_postgres::PostgresConnectionManager;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 use tokio_postgres::{
     AsyncMessage, Client, Config, Error, Socket,
     tls::{MakeTlsConnect, TlsConnect},
@@ -18,13 +18,15 @@ use tokio_postgres::{
 
 use crate::error::DatabaseError;
 
-/// Which of the two pools a connection comes from.
+/// Which of the pools a connection comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lane {
     /// For completions and for callers.
     Work,
-    /// For claims, starts, settlements and heartbeats, which a busy application must not starve.
+    /// For claims, starts and settlements, which a busy application must not starve.
     Control,
+    /// For heartbeats, which must not wait behind statements that nobody answers.
+    Heartbeat,
 }
 
 /// Statements of the control lane are short and few: two connections serve any number of queues.
@@ -71,6 +73,9 @@ pub(crate) trait Connect: Send + Sync {
     fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>>;
     /// Whether [`Connect::listen`] can work at all.
     fn can_listen(&self) -> bool;
+    /// The network was silent: has every connection that is open now replaced before it is used again, and
+    /// those that are being opened opened anew.
+    fn distrust(&self);
 }
 
 trait Pooled: Send {
@@ -79,11 +84,13 @@ trait Pooled: Send {
     fn give_up(&mut self);
 }
 
-/// Both pools and the way to a connection for LISTEN.
+/// The pools and the way to a connection for LISTEN.
 pub(crate) struct Pools<T: Tls> {
     work: Pool<Manager<T>>,
     control: Pool<Manager<T>>,
+    heartbeat: Pool<Manager<T>>,
     last_failure: LastFailure,
+    era: Era,
     timeout: Duration,
     listen: Option<Config>,
     tls: T,
@@ -116,6 +123,7 @@ impl<T: Tls> Pools<T> {
         io: Handle,
     ) -> Self {
         let last_failure = LastFailure::default();
+        let era = Era::default();
         let build = |size: u32| {
             Pool::builder()
                 .max_size(size)
@@ -126,13 +134,14 @@ impl<T: Tls> Pools<T> {
                 .error_sink(Box::new(last_failure.clone()))
                 .build_unchecked(Manager {
                     inner: PostgresConnectionManager::new(config.clone(), tls.clone()),
+                    era: era.clone(),
                     io: io.clone(),
                 })
         };
         // bb8 spawns its reaper on the runtime that is entered here.
         let _entered = io.enter();
-        let (work, control) = (build(size), build(CONTROL_CONNECTIONS));
-        Self { work, control, last_failure, timeout, listen, tls, io: io.clone() }
+        let (work, control, heartbeat) = (build(size), build(CONTROL_CONNECTIONS), build(1));
+        Self { work, control, heartbeat, last_failure, era, timeout, listen, tls, io: io.clone() }
     }
 }
 
@@ -143,11 +152,12 @@ impl<T: Tls> Connect for Pools<T> {
             let pool = match lane {
                 Lane::Work => &self.work,
                 Lane::Control => &self.control,
+                Lane::Heartbeat => &self.heartbeat,
             };
             loop {
                 match pool.get_owned().await {
-                    // It died while it lay idle. Dropping it has the pool open another.
-                    Ok(connection) if connection.client.is_closed() => {}
+                    // It died or fell silent while it lay idle. Dropping it has the pool open another.
+                    Ok(connection) if connection.is_broken(&self.era) => {}
                     Ok(connection) => {
                         self.last_failure.forget();
                         return Ok(Connection(Box::new(connection)));
@@ -181,6 +191,10 @@ impl<T: Tls> Connect for Pools<T> {
     fn can_listen(&self) -> bool {
         self.listen.is_some()
     }
+
+    fn distrust(&self) {
+        self.era.0.send_modify(|era| *era += 1);
+    }
 }
 
 /// Stands for the answer of a task that was dropped: the runtime has ended, and whoever waits ends with it.
@@ -191,13 +205,37 @@ async fn ended<T>() -> T {
 /// bb8-postgres' manager, opening its connections on the library's runtime.
 struct Manager<T: Tls> {
     inner: PostgresConnectionManager<T>,
+    era: Era,
     io: Handle,
+}
+
+/// How often the network has been found silent: a connection of an earlier era may be half-open.
+#[derive(Debug, Clone, Default)]
+struct Era(Arc<watch::Sender<u64>>);
+
+impl Era {
+    fn now(&self) -> u64 {
+        *self.0.borrow()
+    }
+
+    /// Waits until this era is over.
+    async fn ended(&self, era: u64) {
+        // The sender is this one, so the wait cannot fail.
+        let _ = self.0.subscribe().wait_for(|now| *now != era).await;
+    }
 }
 
 /// A client, and whether it is fit for another user.
 struct Pooling {
     client: Client,
+    era: u64,
     given_up: bool,
+}
+
+impl Pooling {
+    fn is_broken(&self, era: &Era) -> bool {
+        self.given_up || self.client.is_closed() || self.era != era.now()
+    }
 }
 
 impl<T: Tls> ManageConnection for Manager<T> {
@@ -205,10 +243,17 @@ impl<T: Tls> ManageConnection for Manager<T> {
     type Error = Error;
 
     async fn connect(&self) -> Result<Pooling, Error> {
-        let inner = self.inner.clone();
-        match self.io.spawn(async move { inner.connect().await }).await {
-            Ok(connected) => connected.map(|client| Pooling { client, given_up: false }),
-            Err(_) => ended().await,
+        loop {
+            let (inner, era) = (self.inner.clone(), self.era.now());
+            let mut connecting = self.io.spawn(async move { inner.connect().await });
+            tokio::select! {
+                connected = &mut connecting => match connected {
+                    Ok(connected) => return connected.map(|client| Pooling { client, era, given_up: false }),
+                    Err(_) => ended().await,
+                },
+                // A handshake that nobody answers would keep its place in the pool for good.
+                () = self.era.ended(era) => connecting.abort(),
+            }
         }
     }
 
@@ -217,7 +262,7 @@ impl<T: Tls> ManageConnection for Manager<T> {
     }
 
     fn has_broken(&self, pooling: &mut Pooling) -> bool {
-        pooling.given_up || pooling.client.is_closed()
+        pooling.is_broken(&self.era)
     }
 }
 

@@ -1,12 +1,13 @@
 //! Keeping this process's holds alive, and ending those that their own arbiter cannot end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     hold::{Cancelled, Hold},
     perform::{retry, settle, timed_out},
     shared::Shared,
 };
+use crate::{error::DatabaseError, store::Lease};
 
 /// So many heartbeats in `dead_after`: three may be lost before the process counts as dead.
 pub(crate) const BEATS: u32 = 4;
@@ -17,7 +18,7 @@ const OVERDUE: Duration = Duration::from_millis(500);
 /// One heartbeat with all that hangs on it.
 pub(crate) async fn look_after(shared: &Arc<Shared>) {
     let asked = shared.holds.leases();
-    match shared.store.beat(&shared.node, &asked).await {
+    match beat(shared, &asked).await {
         Ok(kept) => {
             shared.tally.back();
             shared.holds.lose(&asked, &kept);
@@ -34,6 +35,19 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
     for hold in shared.holds.abandoned() {
         end(shared, hold, |_| "the worker that performed it died".to_owned());
     }
+}
+
+/// A beat that is not answered until the next is due is sent once more over another connection, for the
+/// network may be back and the old connection half-open. Once this process counts as dead, no haste helps.
+async fn beat(shared: &Shared, asked: &[Lease]) -> Result<HashSet<Lease>, DatabaseError> {
+    for _ in 1..BEATS {
+        let patience = shared.settings.dead_after / BEATS;
+        match shared.store.beat_within(patience, &shared.node, asked).await {
+            Err(DatabaseError::Silent { .. }) => {}
+            answer => return answer,
+        }
+    }
+    shared.store.beat(&shared.node, asked).await
 }
 
 /// Settles an attempt on behalf of its performer. Beside the heartbeats: a handler that blocks may hold

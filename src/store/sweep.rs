@@ -65,11 +65,22 @@ impl Store {
 
     /// Says that this process lives, and returns which of the jobs are still its own.
     pub(crate) async fn beat(&self, node: &Node, held: &[Lease]) -> Result<HashSet<Lease>, DatabaseError> {
+        self.beat_within(Duration::MAX, node, held).await
+    }
+
+    /// The same, given up with its connection if it is not answered in this time.
+    pub(crate) async fn beat_within(
+        &self,
+        patience: Duration,
+        node: &Node,
+        held: &[Lease],
+    ) -> Result<HashSet<Lease>, DatabaseError> {
         let (ids, leases): (Vec<_>, Vec<_>) = held.iter().map(|job| (job.id, job.lease)).unzip();
         let rows = self
             .database
-            .query(
-                Lane::Control,
+            .query_within(
+                patience,
+                Lane::Heartbeat,
                 &self.attempted("renew the hold on jobs"),
                 &self.sql.beat,
                 &[
