@@ -122,11 +122,10 @@ pub(crate) async fn until(client: &Client, what: &str, condition: &str) {
     let begun = std::time::Instant::now();
     while number(client, &sql).await == 0 {
         if begun.elapsed() > PATIENCE {
-            let rows = client
-                .simple_query("SELECT j, (SELECT count(*) FROM ledger) FROM jobs AS j ORDER BY id LIMIT 20")
-                .await
-                .unwrap();
-            panic!("it did not come to pass within {PATIENCE:?}: {what}; the table: {rows:#?}");
+            let sql = "SELECT (SELECT count(*) FROM ledger) || ' effects at ' || now() \
+                       || COALESCE(string_agg(E'\\n' || jobs::text, ''), ', no jobs') FROM (TABLE jobs LIMIT 20) AS jobs";
+            let table: String = client.query_typed_one(sql, &[]).await.unwrap().get(0);
+            panic!("it did not come to pass within {PATIENCE:?}: {what}; {table}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -7,8 +7,14 @@ mod support;
 mod harness;
 mod process;
 
+mod actors;
 mod commit;
+mod idle;
 mod killed;
 mod late;
 mod listening;
+mod network;
+mod pooler;
+mod restart;
+mod shutdown;
 mod waiting;

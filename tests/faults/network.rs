@@ -1,0 +1,217 @@
+//! Connections that break or fall silent between the process and its server.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_job_queue::{Context, DatabaseOptions, Enqueue, Handlers, Job, Listen};
+use tokio::sync::Semaphore;
+
+use crate::{
+    harness::{Entry, HOUR, all_entered, enter, entering, migrated, number, queue, until, waiting},
+    support::{
+        TestDb,
+        proxy::{Mode, Proxy},
+    },
+};
+
+/// From here on, jobs that are done as soon as they are begun, and leave no effect.
+const SHORT: i64 = 1_000;
+
+/// Handlers that wait at a gate, and are to run once only.
+fn gated(gate: &Arc<Semaphore>) -> Handlers {
+    let gate = Arc::clone(gate);
+    Handlers::new().any(move |job: Job<Entry>, ctx: Context| {
+        let gate = Arc::clone(&gate);
+        async move {
+            if job.params.n >= SHORT {
+                return Ok(ctx.complete().await?);
+            }
+            gate.acquire().await?.forget();
+            assert_eq!(job.attempt, 1, "a job was taken from its process");
+            enter(job, ctx).await
+        }
+    })
+}
+
+/// A process at work through a proxy, and a vigilant one beside it that would rescue what it loses.
+struct Scene {
+    db: TestDb,
+    proxy: Proxy,
+    gate: Arc<Semaphore>,
+    running: Vec<actix_job_queue::Running>,
+    client: actix_job_queue::tokio_postgres::Client,
+}
+
+const DEAD_AFTER: Duration = Duration::from_secs(4);
+
+async fn at_work(jobs_there: i64) -> Scene {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let client = db.client().await;
+    let proxy = Proxy::start(db.address()).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let jobs = queue(&proxy.url(&db.name), DatabaseOptions::new(), |queue| queue.dead_after(DEAD_AFTER).max_demand(60)).await;
+    let mut running = vec![jobs.start(gated(&gate)).await.unwrap()];
+    let entries: Vec<_> = (1..=jobs_there).map(Entry::job).collect();
+    jobs.enqueue_many(&client, &entries).await.unwrap();
+    let all = format!("(SELECT count(*) FROM jobs WHERE state = 'IN_PROGRESS') = {jobs_there}");
+    until(&client, "all run", &all).await;
+    let often = Duration::from_millis(100);
+    let vigilant = queue(&db.url(), DatabaseOptions::new(), |queue| queue.poll_interval(often)).await;
+    running.push(vigilant.start(entering()).await.unwrap());
+    Scene { db, proxy, gate, running, client }
+}
+
+impl Scene {
+    /// Two heartbeats more have reached the server, so the process has outlived the fault.
+    async fn beats(&self) {
+        for _ in 0..2 {
+            let dead_at = number(&self.client, LATEST).await;
+            until(&self.client, "it beats", &format!("({LATEST}) > {dead_at}")).await;
+        }
+    }
+
+    /// What is sent vanishes, past the time of the next beat, and not yet that of the one after it.
+    async fn fall_silent(&self) {
+        self.proxy.set(Mode::Swallow);
+        let dead_at = number(&self.client, LATEST).await;
+        let quarter = DEAD_AFTER.as_micros() / 4;
+        let silent = format!("(EXTRACT(epoch FROM clock_timestamp()) * 1e6)::bigint > {dead_at} - {quarter} * 5 / 2");
+        until(&self.client, "a beat is swallowed", &silent).await;
+        self.proxy.set(Mode::Pass);
+    }
+
+    async fn kept_its_jobs(self, jobs: i64) {
+        let kept = "SELECT count(*) FROM jobs WHERE state = 'IN_PROGRESS' AND attempt = 1 AND errors IS NULL";
+        assert_eq!(number(&self.client, kept).await, jobs, "jobs were taken from a process that had come back");
+        self.gate.add_permits(usize::try_from(jobs).unwrap());
+        all_entered(&self.client, jobs).await;
+        for running in self.running {
+            let report = running.shutdown().await;
+            assert_eq!((report.left, report.returned, report.failed), (0, 0, 0), "{report}");
+        }
+        drop((self.db, self.proxy));
+    }
+}
+
+/// When the process behind the proxy, the first that was started, counts as dead; in microseconds.
+const LATEST: &str = "SELECT (EXTRACT(epoch FROM dead_at) * 1e6)::bigint FROM job_queue_nodes ORDER BY node LIMIT 1";
+
+#[actix::test]
+async fn a_process_whose_connections_are_cut_keeps_its_jobs_if_it_is_back_in_time() {
+    let scene = at_work(5).await;
+
+    for _ in 0..3 {
+        scene.proxy.cut();
+        scene.beats().await;
+    }
+
+    scene.kept_its_jobs(5).await;
+}
+
+/// A half-open connection: what is sent on it vanishes, and nobody says so. The network works again long
+/// before the process counts as dead, but none of the old connections does.
+#[actix::test]
+async fn a_process_whose_connections_fall_silent_keeps_its_jobs_if_the_network_is_back_in_time() {
+    let scene = at_work(5).await;
+    scene.beats().await;
+
+    scene.fall_silent().await;
+
+    scene.beats().await;
+    scene.kept_its_jobs(5).await;
+}
+
+/// The same in the midst of its work: statements of every kind are under way and unanswered, and what they
+/// keep waiting is not the heartbeat.
+#[actix::test]
+async fn a_busy_process_whose_connections_fall_silent_keeps_its_jobs_too() {
+    let Scene { db, proxy, gate, mut running, client } = at_work(5).await;
+    running.pop().unwrap().shutdown().await;
+    // One that rescues what it may, and is kept from work of its own by the one job that it takes.
+    let set = |queue: actix_job_queue::QueueBuilder| queue.max_demand(1).poll_interval(Duration::from_millis(100));
+    let jobs = queue(&db.url(), DatabaseOptions::new(), set).await;
+    let held_back = Arc::new(Semaphore::new(0));
+    let handlers = Handlers::new().any({
+        let held_back = Arc::clone(&held_back);
+        move |job: Job<Entry>, ctx: Context| {
+            let held_back = Arc::clone(&held_back);
+            async move {
+                let _permit = held_back.acquire().await?;
+                if job.params.n >= SHORT { Ok(ctx.complete().await?) } else { enter(job, ctx).await }
+            }
+        }
+    });
+    let vigilant = jobs.start(handlers).await.unwrap();
+    let entries: Vec<_> = (SHORT..SHORT + 8_000).map(|n| Entry::job(n).max_attempts(100)).collect();
+    jobs.enqueue_many(&client, &entries).await.unwrap();
+    until(&client, "it is busy", "(SELECT count(*) FROM jobs) < 7500").await;
+    until(&client, "one is held back", "(SELECT count(DISTINCT node) FROM jobs WHERE state = 'IN_PROGRESS') = 2").await;
+    let scene = Scene { db, proxy, gate, running, client };
+
+    scene.fall_silent().await;
+    scene.beats().await;
+
+    let Scene { db, proxy, gate, running, client } = scene;
+    assert!(number(&client, "SELECT count(*) FROM jobs").await > 5, "it was not busy any more");
+    let kept = "SELECT count(*) FROM jobs WHERE (params->>'n')::int < 10 AND state = 'IN_PROGRESS' AND attempt = 1";
+    assert_eq!(number(&client, kept).await, 5);
+    gate.add_permits(5);
+    held_back.add_permits(1);
+    // What was sent into the void waits for an answer until its connection breaks.
+    proxy.cut();
+    all_entered(&client, 5).await;
+    vigilant.shutdown().await;
+    for running in running {
+        running.shutdown().await;
+    }
+    drop(db);
+}
+
+/// The process's own connections are silent for good; what it held is rescued by the other.
+#[actix::test]
+async fn a_process_that_stays_silent_loses_its_jobs_to_others_and_completes_none_of_them() {
+    let Scene { db, proxy, gate, running, client } = at_work(5).await;
+
+    proxy.set(Mode::Swallow);
+
+    all_entered(&client, 5).await;
+    proxy.set(Mode::Pass);
+    proxy.cut();
+    gate.add_permits(5);
+    for running in running {
+        let report = running.shutdown().await;
+        assert_eq!((report.completed, report.left), (0, 0), "{report}");
+    }
+    all_entered(&client, 5).await;
+    drop(db);
+}
+
+#[actix::test]
+async fn connections_that_died_idle_are_replaced_before_anybody_sees_them() {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let proxy = Proxy::start(db.address()).await;
+    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
+    let jobs = queue(&proxy.url(&db.name), options, |queue| queue.dead_after(HOUR)).await;
+    let client = db.client().await;
+    let running = jobs.start(entering()).await.unwrap();
+
+    for n in 0..5 {
+        waiting(&client, 1).await;
+        // By the message, then by notification alone: both find only dead connections in the pools.
+        jobs.addr().send(Enqueue(Entry::job(2 * n))).await.unwrap().unwrap();
+        all_entered(&client, 2 * n + 1).await;
+        proxy.cut();
+        // Only the listener is left, which goes past the proxy.
+        until(
+            &client,
+            "they are dead",
+            "(SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()) = 1",
+        )
+        .await;
+        jobs.enqueue(&client, Entry::job(2 * n + 1)).await.unwrap();
+        all_entered(&client, 2 * n + 2).await;
+        assert_eq!(number(&client, "SELECT COALESCE(sum(attempt), 0)::bigint FROM jobs").await, 0);
+    }
+    running.shutdown().await;
+}
