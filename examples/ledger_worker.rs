@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::{
-    Completed, Context, Database, Handlers, Job, JobError, Queue,
-    tokio_postgres::types::Type,
-};
+use actix_job_queue::{Completed, Context, Database, Handlers, Job, JobError, Queue, tokio_postgres::types::Type};
 
 #[derive(serde::Deserialize)]
 struct Entry {

@@ -98,6 +98,16 @@ pub enum EnqueueError {
         /// The constructor that makes such params.
         constructor: &'static str,
     },
+    /// A trigger of the application's own kept rows out of the table.
+    #[error("only {inserted} of {given} jobs were inserted into queue {queue}: a trigger on it keeps rows out")]
+    KeptOut {
+        /// The queue.
+        queue: String,
+        /// How many jobs were given.
+        given: usize,
+        /// How many rows there are.
+        inserted: usize,
+    },
     /// The library's threads have ended; nothing was enqueued.
     #[error("queue {queue} takes no jobs any more: its database handle has been dropped")]
     Ended {

@@ -53,10 +53,12 @@ const QUEUE: [Step; 3] = [
 /// Held for the length of a migration, so that processes which start together migrate one after another.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(4716510246293143551)";
 
-const SHARED_EXISTS: &str = "
+const EXISTING: &str = "
     SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS has_schema,
            EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                    WHERE n.nspname = $1 AND c.relname = 'job_queue_migrations') AS has_shared";
+                    WHERE n.nspname = $1 AND c.relname = 'job_queue_migrations') AS has_shared,
+           EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                    WHERE n.nspname = $1 AND c.relname = $2) AS has_table";
 
 /// A queue's migrations as SQL, for those who migrate with a tool of their own.
 ///
@@ -108,14 +110,16 @@ pub(crate) async fn migrate(store: &Store, version: i32) -> Result<(), MigrateEr
     transaction.batch_execute(LOCK).await.map_err(failed)?;
 
     let (schema, table) = (store.name.schema(), store.name.table());
-    let row = transaction.query_typed_one(SHARED_EXISTS, &[(&schema, Type::TEXT)]).await.map_err(failed)?;
-    if !row.get::<_, bool>("has_schema") {
-        let create = fill("CREATE SCHEMA {schema}", &store.name, store.kind);
-        transaction.batch_execute(&create).await.map_err(failed)?;
-    }
+    let found =
+        transaction.query_typed_one(EXISTING, &[(&schema, Type::TEXT), (&table, Type::TEXT)]).await.map_err(failed)?;
     let (mut shared, mut queue) = (0, 0);
-    if row.get("has_shared") {
-        for row in transaction.query_typed(&store.sql.versions, &[(&table, Type::TEXT)]).await.map_err(failed)? {
+    if found.get("has_shared") {
+        let versions = transaction.query_typed(&store.sql.versions, &[(&table, Type::TEXT)]).await;
+        let versions = versions.map_err(|error| match error.code() {
+            Some(&SqlState::UNDEFINED_COLUMN) => MigrateError::Foreign(format!("{schema}.job_queue_migrations")),
+            _ => failed(error).into(),
+        })?;
+        for row in versions {
             match row.get::<_, &str>("target") {
                 "" => shared = row.get("version"),
                 _ => queue = row.get("version"),
@@ -125,11 +129,26 @@ pub(crate) async fn migrate(store: &Store, version: i32) -> Result<(), MigrateEr
     refuse_newer("the shared objects", shared, SCHEMA_VERSION)?;
     refuse_newer(&format!("queue {}", store.name), queue, QUEUE_VERSION)?;
 
-    climb(store, &transaction, &SCHEMA, "", shared).await?;
+    if queue > 0 && !found.get::<_, bool>("has_table") {
+        // Somebody dropped the table by hand, and its migrations with it.
+        forget(store, &transaction, table, 0).await?;
+        queue = 0;
+    }
+    if version > 0 {
+        if !found.get::<_, bool>("has_schema") {
+            let create = fill("CREATE SCHEMA {schema}", &store.name, store.kind);
+            transaction.batch_execute(&create).await.map_err(failed)?;
+        }
+        climb(store, &transaction, &SCHEMA, "", shared).await?;
+        shared = SCHEMA_VERSION;
+    }
     if version >= queue {
         climb(store, &transaction, &QUEUE[..as_index(version)], table, queue).await?;
     } else {
         descend(store, &transaction, table, version, queue).await?;
+    }
+    if version == 0 && shared > 0 {
+        descend_shared(store, &transaction, shared).await?;
     }
     transaction.commit().await.map_err(failed)?;
     Ok(())
@@ -151,7 +170,10 @@ async fn climb(
     applied: i32,
 ) -> Result<(), MigrateError> {
     for (step, version) in steps.iter().zip(1_i32..).skip(as_index(applied)) {
-        let what = if target.is_empty() { "the shared objects".to_owned() } else { store.name.to_string() };
+        let what = match target {
+            "" => format!("{}.job_queue_nodes", store.name.schema()),
+            _ => store.name.to_string(),
+        };
         let attempted = format!("apply migration {version} of {what}");
         if let Err(error) = transaction.batch_execute(&fill(step.up, &store.name, store.kind)).await {
             if error.code() == Some(&SqlState::DUPLICATE_TABLE) {
@@ -167,7 +189,7 @@ async fn climb(
     Ok(())
 }
 
-/// Takes the queue's steps back, newest first, and the shared objects after the last queue.
+/// Takes the queue's steps back, newest first.
 async fn descend(
     store: &Store,
     transaction: &Transaction<'_>,
@@ -175,21 +197,40 @@ async fn descend(
     version: i32,
     applied: i32,
 ) -> Result<(), MigrateError> {
-    let fill = |template: &str| fill(template, &store.name, store.kind);
-    let failed = |error| DatabaseError::statement(format!("take migrations of queue {} back", store.name), error);
     for step in QUEUE[as_index(version)..as_index(applied)].iter().rev() {
-        transaction.batch_execute(&fill(step.down)).await.map_err(failed)?;
+        let down = fill(step.down, &store.name, store.kind);
+        transaction.batch_execute(&down).await.map_err(|error| taken_back(store, error))?;
     }
-    let forget = fill("DELETE FROM {schema}.job_queue_migrations WHERE target = $1 AND version > $2");
-    transaction.execute_typed(&forget, &[(&table, Type::TEXT), (&version, Type::INT4)]).await.map_err(failed)?;
+    forget(store, transaction, table, version).await
+}
+
+/// Takes the shared objects away after the last queue.
+async fn descend_shared(store: &Store, transaction: &Transaction<'_>, applied: i32) -> Result<(), MigrateError> {
+    let fill = |template: &str| fill(template, &store.name, store.kind);
     let others = fill("SELECT EXISTS (SELECT FROM {schema}.job_queue_migrations WHERE target <> '') AS others");
-    let row = transaction.query_typed_one(&others, &[]).await.map_err(failed)?;
-    if version == 0 && !row.get::<_, bool>("others") {
-        for step in SCHEMA.iter().rev() {
-            transaction.batch_execute(&fill(step.down)).await.map_err(failed)?;
-        }
+    let row = transaction.query_typed_one(&others, &[]).await.map_err(|error| taken_back(store, error))?;
+    if row.get("others") {
+        return Ok(());
+    }
+    for step in SCHEMA[..as_index(applied)].iter().rev() {
+        transaction.batch_execute(&fill(step.down)).await.map_err(|error| taken_back(store, error))?;
     }
     Ok(())
+}
+
+/// Strikes the migrations after `version` from the record.
+async fn forget(store: &Store, transaction: &Transaction<'_>, table: &str, version: i32) -> Result<(), MigrateError> {
+    let strike = "DELETE FROM {schema}.job_queue_migrations WHERE target = $1 AND version > $2";
+    let strike = fill(strike, &store.name, store.kind);
+    transaction
+        .execute_typed(&strike, &[(&table, Type::TEXT), (&version, Type::INT4)])
+        .await
+        .map_err(|error| taken_back(store, error))?;
+    Ok(())
+}
+
+fn taken_back(store: &Store, error: tokio_postgres::Error) -> DatabaseError {
+    DatabaseError::statement(format!("take migrations of queue {} back", store.name), error)
 }
 
 /// Versions count from 0 and were checked against the newest.

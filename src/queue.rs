@@ -67,7 +67,7 @@ impl Queue {
     /// The database refuses the row, or the params are of the other kind than the queue's.
     pub async fn enqueue<C: GenericClient + Sync>(&self, client: &C, job: NewJob) -> Result<i64, EnqueueError> {
         let ids = self.enqueue_many(client, std::slice::from_ref(&job)).await?;
-        ids.first().copied().ok_or_else(|| EnqueueError::Ended { queue: self.store.name.to_string() })
+        ids.first().copied().ok_or_else(|| self.store.kept_out(1, 0))
     }
 
     /// Enqueues many jobs in a few statements, whatever their number; their ids in order.

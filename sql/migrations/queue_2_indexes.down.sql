@@ -1,5 +1,5 @@
 -- The indexes bear the names that PostgreSQL gave them, so they are found by what they index.
-DO $do$
+DO {body}
 DECLARE
     found regclass;
 BEGIN
@@ -9,4 +9,4 @@ BEGIN
         EXECUTE pg_catalog.format('DROP INDEX %s', found);
     END LOOP;
 END
-$do$;
+{body};

@@ -6,7 +6,7 @@
 -- answer is of this instant; the producer looks once more after it has taken its lock, and goes on
 -- looking until every transaction that was under way then has ended.
 CREATE FUNCTION {schema}.job_queue_announce(queue oid, channel text) RETURNS void
-LANGUAGE plpgsql AS $function$
+LANGUAGE plpgsql AS {body}
 DECLARE
     key CONSTANT bigint := 4716510246293143552 + queue::bigint;
 BEGIN
@@ -18,21 +18,21 @@ BEGIN
         PERFORM pg_catalog.pg_notify(channel, '');
     END IF;
 END
-$function$;
+{body};
 
 -- Guarantees one announcement a statement, whatever the number of rows, COPY included.
 CREATE FUNCTION {schema}.job_queue_inserted() RETURNS trigger
-LANGUAGE plpgsql AS $function$
+LANGUAGE plpgsql AS {body}
 BEGIN
     PERFORM {schema}.job_queue_announce(TG_RELID, TG_ARGV[0]);
     RETURN NULL;
 END
-$function$;
+{body};
 
 -- Guarantees that a new row is SCHEDULED if its time is to come and AVAILABLE if it has come, not
 -- started, and held by nobody, whatever its writer said.
 CREATE FUNCTION {schema}.job_queue_admit() RETURNS trigger
-LANGUAGE plpgsql AS $function$
+LANGUAGE plpgsql AS {body}
 BEGIN
     NEW.state := CASE WHEN NEW.schedule > pg_catalog.clock_timestamp() THEN 'SCHEDULED' ELSE 'AVAILABLE' END;
     NEW.attempt := 0;
@@ -40,15 +40,15 @@ BEGIN
     NEW.node := NULL;
     RETURN NEW;
 END
-$function$;
+{body};
 
 -- Guarantees that a failed attempt is kept with its time and number, and that no job gathers them without
 -- bound: the newest 20 stay.
 CREATE FUNCTION {schema}.job_queue_record(errors jsonb, attempt integer, error jsonb) RETURNS jsonb
-LANGUAGE sql STABLE AS $function$
+LANGUAGE sql STABLE AS {body}
     SELECT CASE WHEN pg_catalog.jsonb_array_length(errors) >= 20 THEN errors - 0
                 ELSE COALESCE(errors, '[]'::jsonb)
            END
         || pg_catalog.jsonb_build_array(
                pg_catalog.jsonb_build_object('at', pg_catalog.now(), 'attempt', attempt, 'error', error))
-$function$;
+{body};

@@ -3,7 +3,7 @@ use tokio::runtime::Handle;
 
 use super::members::MAILBOX;
 use crate::{
-    database::Lane,
+    database::{Connection, Lane},
     error::{DatabaseError, EnqueueError},
     job::NewJob,
     run::batch::Batcher,
@@ -29,7 +29,10 @@ pub struct EnqueueActor {
 
 /// An error that several callers can share.
 #[derive(Debug, Clone)]
-struct EnqueueFailure(DatabaseError);
+enum EnqueueFailure {
+    Database(DatabaseError),
+    KeptOut,
+}
 
 impl EnqueueActor {
     pub(crate) fn new(store: Store, io: &Handle) -> Self {
@@ -59,35 +62,63 @@ impl Handler<Enqueue> for EnqueueActor {
         if let Err(error) = self.store.check_kind(&job) {
             return Box::pin(async { Err(error) });
         }
-        let queue = self.store.name.to_string();
+        let store = self.store.clone();
         let answer = self.batches.submit(job);
         Box::pin(async move {
             match answer.await {
                 Some(Ok(id)) => Ok(id),
-                Some(Err(EnqueueFailure(error))) => Err(error.into()),
-                None => Err(EnqueueError::Ended { queue }),
+                Some(Err(EnqueueFailure::Database(error))) => Err(error.into()),
+                Some(Err(EnqueueFailure::KeptOut)) => Err(store.kept_out(1, 0)),
+                None => Err(EnqueueError::Ended { queue: store.name.to_string() }),
             }
         })
     }
 }
 
-/// Inserts the jobs in one statement, or each in its own if one of them is refused.
+/// Inserts the jobs together, or each by itself if one of them is refused.
 async fn enqueue(store: &Store, jobs: Vec<NewJob>) -> Vec<Result<i64, EnqueueFailure>> {
-    let connection = match store.database.get(Lane::Work, "enqueue jobs").await {
+    let mut connection = match store.database.get(Lane::Work, "enqueue jobs").await {
         Ok(connection) => connection,
-        Err(error) => return jobs.iter().map(|_| Err(EnqueueFailure(error.clone()))).collect(),
+        Err(error) => return all_fail(&jobs, error),
     };
-    match store.enqueue_all(&*connection, &jobs).await {
-        Ok(ids) => ids.into_iter().map(Ok).collect(),
-        // The server refused the statement, so none of them exists.
-        Err(error) if jobs.len() > 1 && !error.is_ambiguous() => {
-            let mut answers = Vec::with_capacity(jobs.len());
-            for job in jobs {
-                let alone = store.enqueue_all(&*connection, std::slice::from_ref(&job)).await;
-                answers.push(alone.map(|ids| ids[0]).map_err(EnqueueFailure));
-            }
-            answers
+    if jobs.len() > 1 {
+        match together(store, &mut connection, &jobs).await {
+            Ok(Some(ids)) => return ids.into_iter().map(Ok).collect(),
+            Err(error) if error.is_ambiguous() => return all_fail(&jobs, error),
+            // None of them exists: one was refused, or kept out by a trigger.
+            Ok(None) | Err(_) => {}
         }
-        Err(error) => jobs.iter().map(|_| Err(EnqueueFailure(error.clone()))).collect(),
     }
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in &jobs {
+        let alone = store.enqueue_all(&*connection, std::slice::from_ref(job)).await;
+        answers.push(match alone.as_deref() {
+            Ok([id]) => Ok(*id),
+            Ok(_) => Err(EnqueueFailure::KeptOut),
+            Err(error) => Err(EnqueueFailure::Database(error.clone())),
+        });
+    }
+    answers
+}
+
+/// Inserts all or none; none also if not every job came to have a row, for then nobody can tell whose ids
+/// those are that did.
+async fn together(
+    store: &Store,
+    connection: &mut Connection,
+    jobs: &[NewJob],
+) -> Result<Option<Vec<i64>>, DatabaseError> {
+    let failed = |error| DatabaseError::statement(format!("enqueue jobs of queue {}", store.name), error);
+    let transaction = connection.transaction().await.map_err(failed)?;
+    let ids = store.enqueue_all(&transaction, jobs).await?;
+    if ids.len() < jobs.len() {
+        transaction.rollback().await.map_err(failed)?;
+        return Ok(None);
+    }
+    transaction.commit().await.map_err(failed)?;
+    Ok(Some(ids))
+}
+
+fn all_fail(jobs: &[NewJob], error: DatabaseError) -> Vec<Result<i64, EnqueueFailure>> {
+    jobs.iter().map(|_| Err(EnqueueFailure::Database(error.clone()))).collect()
 }

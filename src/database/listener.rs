@@ -1,133 +1,60 @@
 //! The one connection that LISTENs, for all queues of a [`Database`](super::Database).
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::BoxStream};
-use postgres_types::Type;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
 };
-use tokio_postgres::{AsyncMessage, Client, Error};
+use tokio_postgres::{AsyncMessage, Error};
 
-use super::pool::{Connect, Listening};
+use super::{
+    pool::{Connect, Listening},
+    subscription::{Ask, Command, Signal, Subscription, answer, release},
+};
 use crate::{name::quote_identifier, run::backoff::reconnect_delay};
 
-const WAIT: &str = include_str!("../../sql/statements/wait.sql");
-const UNWAIT: &str = include_str!("../../sql/statements/unwait.sql");
-const HORIZON: &str = include_str!("../../sql/statements/horizon.sql");
-
-/// What a queue's producer sees of the connection; only the newest counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Signal {
-    /// Which connection listens, counted from 1; none while it is lost.
-    pub(crate) connection: Option<u64>,
-    /// How many notifications have arrived.
-    pub(crate) notified: u64,
-}
-
-/// What the snapshots say of transactions that may still bring jobs which were not announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Horizon {
-    pub(crate) mark: i64,
-    pub(crate) settled: bool,
-}
-
-/// A queue's place on the connection; dropping it ends the listening.
-#[derive(Debug)]
-pub(crate) struct Subscription {
-    channel: String,
-    key: i64,
-    table: u32,
-    commands: mpsc::UnboundedSender<Command>,
-    signal: watch::Receiver<Signal>,
-}
-
-impl Subscription {
-    pub(crate) fn signal(&self) -> watch::Receiver<Signal> {
-        self.signal.clone()
-    }
-
-    /// Has inserts announce themselves from now on, and marks what was under way before; none if the
-    /// connection is lost or the key was taken just then.
-    pub(crate) fn wait(&self) -> impl Future<Output = Option<Horizon>> + Send + 'static {
-        self.ask(|answer| Ask::Wait { key: self.key, table: self.table, answer })
-    }
-
-    /// Looks whether what was under way at `mark` has ended.
-    pub(crate) fn horizon(&self, mark: i64) -> impl Future<Output = Option<Horizon>> + Send + 'static {
-        let table = self.table;
-        self.ask(move |answer| Ask::Horizon { mark, table, answer })
-    }
-
-    /// Lets inserts be silent again.
-    pub(crate) fn unwait(&self) {
-        // A listener that has ended holds no key.
-        let _ = self.commands.send(Command::Ask(Ask::Unwait { key: self.key }));
-    }
-
-    fn ask(
-        &self,
-        question: impl FnOnce(oneshot::Sender<Option<Horizon>>) -> Ask,
-    ) -> impl Future<Output = Option<Horizon>> + Send + 'static {
-        let (answer, answered) = oneshot::channel();
-        let sent = self.commands.send(Command::Ask(question(answer)));
-        async move {
-            sent.ok()?;
-            answered.await.ok().flatten()
-        }
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        // A listener that has ended has no subscriptions.
-        let _ = self.commands.send(Command::Unsubscribe { channel: self.channel.clone(), key: self.key });
-    }
-}
-
 /// The way to the task that owns the connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Listener {
     commands: mpsc::UnboundedSender<Command>,
+    subscriptions: AtomicU64,
 }
 
 impl Listener {
     /// Starts the task; it connects once somebody subscribes, and ends with the last handle.
     pub(crate) fn start(connect: Arc<dyn Connect>, timeout: Duration, io: &Handle) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        io.spawn(Task { connect, timeout, inbox, channels: HashMap::new(), connections: 0 }.run());
-        Self { commands }
+        io.spawn(Task { connect, timeout, inbox, subscribers: HashMap::new(), connections: 0 }.run());
+        Self { commands, subscriptions: AtomicU64::new(0) }
     }
 
     /// Listens for a queue: its channel, the key of its advisory lock, and its table's oid.
     pub(crate) fn subscribe(&self, channel: &str, key: i64, table: u32) -> Subscription {
-        let (sender, signal) = watch::channel(Signal::default());
-        // A listener that has ended answers nothing, and the queue polls.
-        let _ = self.commands.send(Command::Subscribe { channel: channel.to_owned(), sender });
-        Subscription { channel: channel.to_owned(), key, table, commands: self.commands.clone(), signal }
+        let id = self.subscriptions.fetch_add(1, Ordering::Relaxed);
+        Subscription::new(id, channel, key, table, self.commands.clone())
     }
 }
 
-#[derive(Debug)]
-enum Command {
-    Subscribe { channel: String, sender: watch::Sender<Signal> },
-    Unsubscribe { channel: String, key: i64 },
-    Ask(Ask),
-}
-
-#[derive(Debug)]
-enum Ask {
-    Wait { key: i64, table: u32, answer: oneshot::Sender<Option<Horizon>> },
-    Horizon { mark: i64, table: u32, answer: oneshot::Sender<Option<Horizon>> },
-    Unwait { key: i64 },
+/// One queue's place, as the task sees it.
+struct Subscriber {
+    channel: String,
+    sender: watch::Sender<Signal>,
 }
 
 struct Task {
     connect: Arc<dyn Connect>,
     timeout: Duration,
     inbox: mpsc::UnboundedReceiver<Command>,
-    channels: HashMap<String, watch::Sender<Signal>>,
+    subscribers: HashMap<u64, Subscriber>,
     connections: u64,
 }
 
@@ -145,7 +72,7 @@ impl Task {
     async fn run(mut self) {
         let mut failures = 0;
         loop {
-            if self.channels.is_empty() {
+            if self.subscribers.is_empty() {
                 match self.inbox.recv().await {
                     Some(command) => self.note(command),
                     None => return,
@@ -188,8 +115,10 @@ impl Task {
     /// What can be done without a connection.
     fn note(&mut self, command: Command) {
         match command {
-            Command::Subscribe { channel, sender } => drop(self.channels.insert(channel, sender)),
-            Command::Unsubscribe { channel, .. } => drop(self.channels.remove(&channel)),
+            Command::Subscribe { id, channel, sender } => {
+                self.subscribers.insert(id, Subscriber { channel, sender });
+            }
+            Command::Unsubscribe { id, .. } => drop(self.subscribers.remove(&id)),
             Command::Ask(Ask::Wait { answer, .. } | Ask::Horizon { answer, .. }) => {
                 // Whoever asked may be gone.
                 let _ = answer.send(None);
@@ -200,8 +129,8 @@ impl Task {
 
     /// Connects and listens on every channel, within the time-out.
     async fn listen(&self) -> Result<Listening, String> {
-        let listen: String =
-            self.channels.keys().map(|channel| format!("LISTEN {};", quote_identifier(channel))).collect();
+        let channels = self.subscribers.values().map(|subscriber| quote_identifier(&subscriber.channel));
+        let listen: String = channels.map(|channel| format!("LISTEN {channel};")).collect();
         let establish = async {
             let (client, mut messages) = self.connect.listen().await.map_err(explain)?;
             // The connection moves only while its messages are read.
@@ -227,47 +156,50 @@ impl Task {
         loop {
             tokio::select! {
                 message = messages.next() => match message {
-                    Some(Ok(AsyncMessage::Notification(notification))) => {
-                        if let Some(sender) = self.channels.get(notification.channel()) {
-                            sender.send_modify(|signal| signal.notified += 1);
-                        }
-                    }
+                    Some(Ok(AsyncMessage::Notification(notification))) => self.pass(notification.channel()),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Ended::Lost(explain(error)),
                     None => return Ended::Lost("the server closed the connection".to_owned()),
                 },
                 command = self.inbox.recv() => match command {
                     None => return Ended::Closed,
-                    Some(Command::Subscribe { channel, sender }) => {
+                    Some(Command::Subscribe { id, channel, sender }) => {
                         let listen = format!("LISTEN {}", quote_identifier(&channel));
-                        self.channels.insert(channel.clone(), sender);
+                        self.subscribers.insert(id, Subscriber { channel, sender });
                         let outcome = tokio::select! {
                             outcome = client.batch_execute(&listen) => outcome.map_err(explain),
                             lost = self.pass_on(&mut messages) => Err(lost),
                         };
                         match outcome {
-                            Ok(()) => if let Some(sender) = self.channels.get(&channel) {
-                                sender.send_modify(|signal| signal.connection = Some(connection));
+                            Ok(()) => if let Some(subscriber) = self.subscribers.get(&id) {
+                                subscriber.sender.send_modify(|signal| signal.connection = Some(connection));
                             },
                             Err(why) => return Ended::Lost(why),
                         }
                     }
-                    Some(Command::Unsubscribe { channel, key }) => {
-                        self.channels.remove(&channel);
-                        if self.channels.is_empty() {
+                    Some(Command::Unsubscribe { id, lock }) => {
+                        let gone = self.subscribers.remove(&id);
+                        if self.subscribers.is_empty() {
                             return Ended::Idle;
                         }
+                        let unheard = gone.map(|gone| gone.channel).filter(|channel| !self.hears(channel));
                         let client = Arc::clone(&client);
-                        tokio::spawn(async move {
-                            // A connection that fails here is found lost by its reader.
-                            let _ = client.batch_execute(&format!("UNLISTEN {}", quote_identifier(&channel))).await;
-                            release(&client, key).await;
+                        let mut ending = Box::pin(async move {
+                            if let Some(channel) = unheard {
+                                // A connection that fails here is found lost by its reader.
+                                let _ = client.batch_execute(&format!("UNLISTEN {}", quote_identifier(&channel))).await;
+                            }
+                            release(&client, connection, &lock).await;
                         });
+                        // Sent before a LISTEN that may follow on the same channel.
+                        if futures_util::poll!(&mut ending).is_pending() {
+                            tokio::spawn(ending);
+                        }
                     }
                     // Answered beside the reading, for the answer is among what is read; the statements
                     // still reach the server in this order, for each is sent when it is first polled.
                     Some(Command::Ask(ask)) => {
-                        let mut answering = Box::pin(answer(Arc::clone(&client), ask));
+                        let mut answering = Box::pin(answer(Arc::clone(&client), connection, ask));
                         if futures_util::poll!(&mut answering).is_pending() {
                             tokio::spawn(answering);
                         }
@@ -281,11 +213,7 @@ impl Task {
     async fn pass_on(&self, messages: &mut BoxStream<'static, Result<AsyncMessage, Error>>) -> String {
         loop {
             match messages.next().await {
-                Some(Ok(AsyncMessage::Notification(notification))) => {
-                    if let Some(sender) = self.channels.get(notification.channel()) {
-                        sender.send_modify(|signal| signal.notified += 1);
-                    }
-                }
+                Some(Ok(AsyncMessage::Notification(notification))) => self.pass(notification.channel()),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return explain(error),
                 None => return "the server closed the connection".to_owned(),
@@ -294,9 +222,20 @@ impl Task {
     }
 
     fn tell(&self, change: impl Fn(&mut Signal)) {
-        for sender in self.channels.values() {
-            sender.send_modify(&change);
+        for subscriber in self.subscribers.values() {
+            subscriber.sender.send_modify(&change);
         }
+    }
+
+    /// Tells all whose channel it is.
+    fn pass(&self, channel: &str) {
+        for subscriber in self.subscribers.values().filter(|subscriber| subscriber.channel == channel) {
+            subscriber.sender.send_modify(|signal| signal.notified += 1);
+        }
+    }
+
+    fn hears(&self, channel: &str) -> bool {
+        self.subscribers.values().any(|subscriber| subscriber.channel == channel)
     }
 }
 
@@ -308,35 +247,6 @@ async fn lost(messages: &mut BoxStream<'static, Result<AsyncMessage, Error>>) ->
             Some(Err(error)) => return explain(error),
             None => return "the server closed the connection".to_owned(),
         }
-    }
-}
-
-async fn answer(client: Arc<Client>, ask: Ask) {
-    match ask {
-        Ask::Unwait { key } => release(&client, key).await,
-        Ask::Horizon { mark, table, answer } => {
-            // Whoever asked may be gone.
-            let _ = answer.send(self::horizon(&client, Some(mark), table).await);
-        }
-        Ask::Wait { key, table, answer } => {
-            // Both are sent at once and done in this order: the mark must be younger than the lock.
-            let lock: [(&(dyn postgres_types::ToSql + Sync), Type); 1] = [(&key, Type::INT8)];
-            let (locked, marked) =
-                futures_util::join!(client.query_typed_one(WAIT, &lock), horizon(&client, None, table));
-            let waiting = locked.is_ok_and(|row| row.get("waiting"));
-            let _ = answer.send(marked.filter(|_| waiting));
-        }
-    }
-}
-
-async fn horizon(client: &Client, mark: Option<i64>, table: u32) -> Option<Horizon> {
-    let row = client.query_typed_one(HORIZON, &[(&mark, Type::INT8), (&table, Type::OID)]).await.ok()?;
-    Some(Horizon { mark: row.get("mark"), settled: row.get("settled") })
-}
-
-async fn release(client: &Client, key: i64) {
-    if let Err(error) = client.execute_typed(UNWAIT, &[(&key, Type::INT8)]).await {
-        log::debug!("could not let inserts be silent again: {error}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod io;
 mod listener;
 mod pool;
+mod subscription;
 #[cfg(feature = "tls-rustls")]
 mod tls;
 mod url;
@@ -30,8 +31,8 @@ pub use {
 
 pub(crate) use {
     io::Io,
-    listener::{Horizon, Signal, Subscription},
     pool::{Connection, Lane},
+    subscription::{Horizon, Signal, Subscription},
 };
 
 use {
@@ -172,7 +173,7 @@ impl DatabaseOptions {
             inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
         };
         // A wrong password or address shows now and not at the first job.
-        database.get(Lane::Work, "a first look").await?;
+        database.inner.connect.look().await?;
         Ok(database)
     }
 }

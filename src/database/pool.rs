@@ -69,6 +69,8 @@ pub(crate) type Listening = (Client, BoxStream<'static, Result<AsyncMessage, Err
 pub(crate) trait Connect: Send + Sync {
     /// A connection, waited for no longer than the pool's time-out.
     fn get(&self, lane: Lane, attempted: &str) -> BoxFuture<'_, Result<Connection, DatabaseError>>;
+    /// Connects once and lets go: a pool would try again for as long as it may before it says what is wrong.
+    fn look(&self) -> BoxFuture<'_, Result<(), DatabaseError>>;
     /// A new connection for LISTEN.
     fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>>;
     /// Whether [`Connect::listen`] can work at all.
@@ -170,6 +172,18 @@ impl<T: Tls> Connect for Pools<T> {
                         return Err(DatabaseError::Pool { attempted, waited: self.timeout, source });
                     }
                 }
+            }
+        })
+    }
+
+    fn look(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
+        Box::pin(async move {
+            let connecting = self.work.dedicated_connection();
+            match tokio::time::timeout(self.timeout, connecting).await {
+                Ok(connected) => {
+                    connected.map(drop).map_err(|error| DatabaseError::statement("be connected to", error))
+                }
+                Err(_) => Err(DatabaseError::Silent { attempted: "take a connection".into(), waited: self.timeout }),
             }
         })
     }

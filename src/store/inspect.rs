@@ -1,7 +1,7 @@
 use postgres_types::Type;
 
 use super::{Store, statements};
-use crate::{database::Lane, error::DatabaseError, migrate};
+use crate::{database::Lane, error::DatabaseError, migrate, name::quote_identifier};
 
 /// What a start finds in the database.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ impl Store {
             return Ok(Inspection { table: None, problems: vec!["the catalog answered nothing".to_owned()] });
         };
         let role: &str = row.get("role");
+        let grantee = quote_identifier(role);
         let queue = &self.name;
         let mut problems = Vec::new();
         if !row.get::<_, bool>("has_schema") {
@@ -40,9 +41,8 @@ impl Store {
         if !row.get::<_, bool>("usage") {
             let quoted = queue.quoted_schema();
             problems.push(format!(
-                "role {role:?} may not use schema {schema:?}: GRANT USAGE ON SCHEMA {quoted} TO {role:?}"
+                "role {role:?} may not use schema {schema:?}: GRANT USAGE ON SCHEMA {quoted} TO {grantee}"
             ));
-            return Ok(Inspection { table: None, problems });
         }
         let table: Option<u32> = row.get("queue");
         let migrated = row.get::<_, Option<u32>>("migrations").is_some();
@@ -58,7 +58,7 @@ impl Store {
             if !missing.is_empty() {
                 let missing = missing.join(", ");
                 problems
-                    .push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {role:?}"));
+                    .push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {grantee}"));
             }
         }
         if let Some(found) = row.get::<_, Option<&str>>("params")
@@ -67,11 +67,12 @@ impl Store {
             let wanted = self.kind.column_type();
             problems.push(format!("queue {queue} keeps its params as {found} and is declared for {wanted}: declare it as it is, or use another table"));
         }
-        if row.get::<_, bool>("reads_migrations") {
+        if row.get::<_, bool>("reads_migrations") && row.get("usage") {
             problems.extend(self.version_problems().await?);
-        } else {
+        }
+        if !row.get::<_, bool>("reads_migrations") {
             let object = format!("{}.job_queue_migrations", queue.quoted_schema());
-            problems.push(format!("role {role:?} may not read {object}: GRANT SELECT ON {object} TO {role:?}"));
+            problems.push(format!("role {role:?} may not read {object}: GRANT SELECT ON {object} TO {grantee}"));
         }
         Ok(Inspection { table, problems })
     }

@@ -20,7 +20,11 @@ impl Store {
         jobs.iter().try_for_each(|job| self.check_kind(job))?;
         let mut ids = Vec::with_capacity(jobs.len());
         for chunk in jobs.chunks(CHUNK) {
-            ids.extend(self.enqueue_all(client, chunk).await?);
+            let inserted = self.enqueue_all(client, chunk).await?;
+            if inserted.len() < chunk.len() {
+                return Err(self.kept_out(chunk.len(), inserted.len()));
+            }
+            ids.extend(inserted);
         }
         Ok(ids)
     }
@@ -67,6 +71,11 @@ impl Store {
                 DatabaseError::statement(self.attempted(&format!("enqueue {} job(s)", jobs.len())), error)
             })?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
+    }
+
+    /// Says that rows are missing, of which nobody can tell whose they would have been.
+    pub(crate) fn kept_out(&self, given: usize, inserted: usize) -> EnqueueError {
+        EnqueueError::KeptOut { queue: self.name.to_string(), given, inserted }
     }
 
     /// Refuses JSON params for a binary queue, and the other way round.

@@ -88,11 +88,7 @@ impl Store {
 
     /// Asks what became of a transaction, over another connection: one of those that completions never hold,
     /// for all of the others may be waiting for this very answer.
-    pub(crate) async fn completion_outcome(
-        &self,
-        job: Lease,
-        opened: &Opened,
-    ) -> Result<CommitOutcome, DatabaseError> {
+    pub(crate) async fn completion_outcome(&self, job: Lease, opened: &Opened) -> Result<CommitOutcome, DatabaseError> {
         let attempted = self.attempted("look what became of a completion");
         let rows = self
             .database

@@ -54,6 +54,7 @@ pub(crate) const INSPECT: &str = include_str!("../../sql/statements/inspect.sql"
 /// Fills a template's holes in one pass, so that a name which looks like a hole stays a name.
 pub(crate) fn fill(template: &str, name: &QueueName, kind: ParamsKind) -> String {
     let hole = |hole: &str| match hole {
+        "body" => Some(dollar_tag(name)),
         "schema" => Some(name.quoted_schema()),
         "table" => Some(name.quoted_table()),
         "table_literal" => Some(quote_literal(&name.quoted_table())),
@@ -85,6 +86,13 @@ pub(crate) fn fill(template: &str, name: &QueueName, kind: ParamsKind) -> String
         }
     }
     filled + rest
+}
+
+/// What quotes a function's body: no name inside may end it.
+fn dollar_tag(name: &QueueName) -> String {
+    let names = format!("{}{}", name.schema(), name.table());
+    let tags = (0_u32..).map(|number| format!("$body_{number}$"));
+    tags.into_iter().find(|tag| !names.contains(tag.as_str())).unwrap_or_default()
 }
 
 impl ParamsKind {

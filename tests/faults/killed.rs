@@ -22,9 +22,8 @@ async fn every_job_has_one_effect_while_processes_are_killed_and_replaced() {
     let inserter = db.client().await;
     let inserting = actix::spawn(async move {
         for first in (0..JOBS).step_by(50) {
-            let jobs: Vec<_> = (first..first + 50)
-                .map(|n| Entry::working(n, n.unsigned_abs() % 20).max_attempts(1_000))
-                .collect();
+            let jobs: Vec<_> =
+                (first..first + 50).map(|n| Entry::working(n, n.unsigned_abs() % 20).max_attempts(1_000)).collect();
             queue.enqueue_many(&inserter, &jobs).await.unwrap();
         }
     });

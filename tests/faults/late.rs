@@ -47,7 +47,8 @@ async fn a_worker_that_wakes_late_cannot_complete_or_fail_what_another_is_perfor
 
     assert!(refused.contains("no longer held by this attempt"), "{refused}");
     assert_eq!(number(&client, "SELECT count(*) FROM ledger").await, 0, "the other has not come so far");
-    let unharmed = format!("EXISTS (SELECT FROM jobs WHERE state = 'IN_PROGRESS' AND attempt = 2 AND node IN {})", other.nodes());
+    let unharmed =
+        format!("EXISTS (SELECT FROM jobs WHERE state = 'IN_PROGRESS' AND attempt = 2 AND node IN {})", other.nodes());
     until(&client, "the other still holds it", &unharmed).await;
     all_entered(&client, 1).await;
     assert_eq!(number(&client, "SELECT pid::bigint FROM ledger").await, i64::from(other.pid()));

@@ -65,9 +65,8 @@ async fn a_job_committed_while_the_listener_is_away_is_found_when_it_is_back() {
     let db = TestDb::new().await;
     migrated(&db.url()).await;
     let proxy = Proxy::start(db.address()).await;
-    let options = DatabaseOptions::new()
-        .listen(Listen::At(proxy.url(&db.name)))
-        .listen_timeout(Duration::from_millis(300));
+    let options =
+        DatabaseOptions::new().listen(Listen::At(proxy.url(&db.name))).listen_timeout(Duration::from_millis(300));
     let jobs = queue(&db.url(), options, |queue| queue.dead_after(HOUR)).await;
     let client = db.client().await;
     let running = jobs.start(entering()).await.unwrap();

@@ -1,4 +1,5 @@
 //! What a queue promises, held against killed processes, lost connections, stopped servers and poolers.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "shared with other test programs")]
 #[path = "../support/mod.rs"]

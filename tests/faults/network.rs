@@ -49,7 +49,8 @@ async fn at_work(jobs_there: i64) -> Scene {
     let client = db.client().await;
     let proxy = Proxy::start(db.address()).await;
     let gate = Arc::new(Semaphore::new(0));
-    let jobs = queue(&proxy.url(&db.name), DatabaseOptions::new(), |queue| queue.dead_after(DEAD_AFTER).max_demand(60)).await;
+    let jobs =
+        queue(&proxy.url(&db.name), DatabaseOptions::new(), |queue| queue.dead_after(DEAD_AFTER).max_demand(60)).await;
     let mut running = vec![jobs.start(gated(&gate)).await.unwrap()];
     let entries: Vec<_> = (1..=jobs_there).map(Entry::job).collect();
     jobs.enqueue_many(&client, &entries).await.unwrap();

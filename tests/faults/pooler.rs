@@ -73,10 +73,8 @@ impl PgBouncer {
             .spawn()
             .unwrap();
         let pooler = Self { shell, folder, port };
-        eventually("PgBouncer takes connections", || async {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        })
-        .await;
+        eventually("PgBouncer takes connections", || async { std::net::TcpStream::connect(("127.0.0.1", port)).ok() })
+            .await;
         pooler
     }
 

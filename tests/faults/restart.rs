@@ -33,8 +33,7 @@ async fn survives(signal: &str) {
     let options = DatabaseOptions::new().connection_timeout(Duration::from_secs(1));
     let jobs = queue(&url, options, |queue| queue.max_demand(20).dead_after(Duration::from_secs(5))).await;
     let client = support::connect(&url).await;
-    let entries: Vec<_> =
-        (0..JOBS).map(|n| Entry::working(n, n.unsigned_abs() % 30).max_attempts(1_000)).collect();
+    let entries: Vec<_> = (0..JOBS).map(|n| Entry::working(n, n.unsigned_abs() % 30).max_attempts(1_000)).collect();
     jobs.enqueue_many(&client, &entries).await.unwrap();
     drop(client);
     let running = jobs.start(entering()).await.unwrap();
@@ -132,6 +131,8 @@ async fn a_time_out_of_the_pool_names_why_there_was_no_connection() {
     let jobs = queue(&url, options.clone(), |queue| queue).await;
     let running = jobs.start(entering()).await.unwrap();
     jobs.addr().send(Enqueue(Entry::job(1))).await.unwrap().unwrap();
+    let client = support::connect(&url).await;
+    until(&client, "the first is done", "EXISTS (SELECT FROM ledger WHERE n = 1)").await;
 
     cluster.stop("INT").unwrap();
 

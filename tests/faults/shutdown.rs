@@ -127,10 +127,8 @@ async fn all_queues_share_one_deadline() {
     let mut queues = Queues::new();
     let tables = ["one", "two", "three", "four"];
     for table in tables {
-        let queue = actix_job_queue::Queue::builder(&database, table)
-            .shutdown_timeout(Duration::from_secs(5))
-            .build()
-            .unwrap();
+        let queue =
+            actix_job_queue::Queue::builder(&database, table).shutdown_timeout(Duration::from_secs(5)).build().unwrap();
         queue.migrate().await.unwrap();
         queue.enqueue_many(&client, &[1, 2].map(Entry::job)).await.unwrap();
         queues = queues.add(&queue, Handlers::new().any(|_: Job<Entry>, _: Context| std::future::pending()));
@@ -229,8 +227,13 @@ async fn a_handler_that_blocks_within_its_completion_is_reported_as_left_and_res
     let Blocker { release, handlers, mut outcomes } = blocker(true);
     let running = blocked(&db, handlers, 1).await;
     let client = db.client().await;
-    until(&client, "its completion is open", "EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle in transaction' \
-         AND datname = current_database())").await;
+    until(
+        &client,
+        "its completion is open",
+        "EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle in transaction' \
+         AND datname = current_database())",
+    )
+    .await;
 
     let report = running.shutdown().await;
 

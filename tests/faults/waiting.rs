@@ -144,14 +144,14 @@ enum Way {
 #[actix::test]
 async fn nothing_is_left_waiting_however_it_was_inserted_while_workers_go_busy_and_idle() {
     const BURSTS: i64 = 60;
-    const WAYS: [Way; 5] =
-        [Way::Plain, Way::LongTransaction, Way::RepeatableRead, Way::Savepoint, Way::Copy];
+    const WAYS: [Way; 5] = [Way::Plain, Way::LongTransaction, Way::RepeatableRead, Way::Savepoint, Way::Copy];
     let db = TestDb::new().await;
     migrated(&db.url()).await;
     let client = db.client().await;
     let mut running = Vec::new();
     for max_demand in [1, 2, 5] {
-        let jobs = queue(&db.url(), DatabaseOptions::new(), |queue| queue.dead_after(HOUR).max_demand(max_demand)).await;
+        let jobs =
+            queue(&db.url(), DatabaseOptions::new(), |queue| queue.dead_after(HOUR).max_demand(max_demand)).await;
         running.push(jobs.start(entering()).await.unwrap());
     }
     let mut inserters = Vec::new();

@@ -145,6 +145,7 @@ impl Cluster {
     }
 
     /// Starts the server, after a stop for instance, and waits until it accepts connections.
+    #[allow(clippy::disallowed_methods, reason = "whoever starts a server has nothing else to do meanwhile")]
     pub fn start_again(&mut self) -> Result<(), ClusterError> {
         let log = fs::OpenOptions::new()
             .create(true)
@@ -247,7 +248,9 @@ fn find_binaries() -> Option<PathBuf> {
     for homebrew in ["/opt/homebrew/opt", "/usr/local/opt"] {
         folders.extend(newest_first(homebrew, |name| name.starts_with("postgresql")));
     }
-    folders.into_iter().find(complete)
+    // A link to one program, as some machines have them on PATH, does not lead to its fellows.
+    let real = fs::canonicalize(folders.into_iter().find(complete)?.join("postgres")).ok()?;
+    real.parent().map(Path::to_owned)
 }
 
 /// The `bin` folders of the versions in a folder.
