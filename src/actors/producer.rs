@@ -19,7 +19,7 @@ use crate::{
         backoff::reconnect_delay,
         demand::{Demands, WorkerId},
         shared::Shared,
-        waiting::{Next, Waiting},
+        waiting::{Answered, Next, Waiting},
     },
     store::Claim,
 };
@@ -188,27 +188,27 @@ impl ProducerActor {
         };
         match self.waiting.after_short_claim() {
             Next::Rest => {}
-            Next::Announce => {
+            Next::Announce { question } => {
                 let wait = subscription.wait();
-                ctx.spawn(wait.into_actor(self).map(Self::announced));
+                ctx.spawn(wait.into_actor(self).map(move |horizon, act, ctx| act.answered(question, horizon, ctx)));
             }
-            Next::LookAgain { mark, after } => {
-                let horizon = subscription.horizon(mark);
-                let later = async move {
-                    tokio::time::sleep(after).await;
-                    horizon.await
-                };
-                ctx.spawn(later.into_actor(self).map(Self::announced));
+            Next::LookAgain { question, mark, after } => {
+                ctx.run_later(after, move |act, ctx| {
+                    if let Some(subscription) = &act.subscription {
+                        let look = subscription.horizon(mark).into_actor(act);
+                        ctx.spawn(look.map(move |horizon, act, ctx| act.answered(question, horizon, ctx)));
+                    }
+                });
             }
         }
     }
 
-    fn announced(horizon: Option<Horizon>, act: &mut Self, ctx: &mut Context<Self>) {
-        if act.waiting.announced(horizon) {
-            act.claim(ctx);
-        } else {
+    fn answered(&mut self, question: u64, horizon: Option<Horizon>, ctx: &mut Context<Self>) {
+        match self.waiting.answered(question, horizon) {
+            Answered::Claim => self.claim(ctx),
             // The key was taken just then, or the connection is lost, whose return is signalled.
-            ctx.run_later(RETRY_WAIT, Self::claim);
+            Answered::Later => drop(ctx.run_later(RETRY_WAIT, Self::claim)),
+            Answered::Stale => {}
         }
     }
 

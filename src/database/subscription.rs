@@ -19,11 +19,11 @@ pub(crate) struct Signal {
     pub(crate) notified: u64,
 }
 
-/// What the snapshots say of transactions that may still bring jobs which were not announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The transactions under way that may still bring jobs which were not announced, by the numbers that their
+/// locks bear. Once there are none, everything is announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Horizon {
-    pub(crate) mark: i64,
-    pub(crate) settled: bool,
+    pub(crate) under_way: Vec<String>,
 }
 
 /// A queue's place on the connection; dropping it ends the listening.
@@ -59,7 +59,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Ask {
     Wait { lock: Arc<Lock>, answer: oneshot::Sender<Option<Horizon>> },
-    Horizon { mark: i64, table: u32, answer: oneshot::Sender<Option<Horizon>> },
+    Horizon { mark: Vec<String>, table: u32, answer: oneshot::Sender<Option<Horizon>> },
     Unwait { lock: Arc<Lock> },
 }
 
@@ -83,8 +83,8 @@ impl Subscription {
         self.ask(|answer| Ask::Wait { lock, answer })
     }
 
-    /// Looks whether what was under way at `mark` has ended.
-    pub(crate) fn horizon(&self, mark: i64) -> impl Future<Output = Option<Horizon>> + Send + 'static {
+    /// Looks which of the transactions of `mark` are under way still.
+    pub(crate) fn horizon(&self, mark: Vec<String>) -> impl Future<Output = Option<Horizon>> + Send + 'static {
         let table = self.lock.table;
         self.ask(move |answer| Ask::Horizon { mark, table, answer })
     }
@@ -142,9 +142,9 @@ async fn try_lock(client: &Client, key: i64) -> bool {
     client.query_typed_one(WAIT, &key).await.is_ok_and(|row| row.get("waiting"))
 }
 
-async fn horizon(client: &Client, mark: Option<i64>, table: u32) -> Option<Horizon> {
-    let row = client.query_typed_one(HORIZON, &[(&mark, Type::INT8), (&table, Type::OID)]).await.ok()?;
-    Some(Horizon { mark: row.get("mark"), settled: row.get("settled") })
+async fn horizon(client: &Client, mark: Option<Vec<String>>, table: u32) -> Option<Horizon> {
+    let row = client.query_typed_one(HORIZON, &[(&mark, Type::TEXT_ARRAY), (&table, Type::OID)]).await.ok()?;
+    Some(Horizon { under_way: row.get("under_way") })
 }
 
 /// Gives the lock back where it is held on this connection.

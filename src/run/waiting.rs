@@ -11,34 +11,47 @@ use crate::database::Horizon;
 /// transactions under way, for some of them may have inserted before the lock and be silent, and claims
 /// again until all of them have ended, (4) claims a last time. From then on whatever is committed is either
 /// claimed or announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Waiting {
     connection: Option<u64>,
     stage: Stage,
+    /// The number of the last question, for an answer to an earlier one says nothing of what is held now.
+    asked: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum Stage {
     /// Nobody announces anything to this producer.
     #[default]
     Unannounced,
-    /// The question for the lock, or for the horizon, is under way.
+    /// The last question, for the lock or for the horizon, is under way.
     Asking { looks: u32 },
     /// Announcements come; what was under way at the mark may still be silent.
-    Settling { mark: i64, looks: u32 },
+    Settling { mark: Vec<String>, looks: u32 },
     /// Everything is announced.
     Announced,
 }
 
 /// What to do after a claim that found less than was wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Nothing: the next signal or sweep wakes the producer.
     Rest,
     /// Take the lock and mark what is under way.
-    Announce,
-    /// Look after this time whether what was under way at the mark has ended.
-    LookAgain { mark: i64, after: Duration },
+    Announce { question: u64 },
+    /// Look after this time which transactions of the mark are under way still.
+    LookAgain { question: u64, mark: Vec<String>, after: Duration },
+}
+
+/// What to do after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// Claim: what was hidden before may be seen now.
+    Claim,
+    /// There is no lock; try again a little later.
+    Later,
+    /// Nothing: things have moved on since it was asked.
+    Stale,
 }
 
 /// How soon a producer looks again behind a transaction that may hide jobs, and how seldom at the last.
@@ -48,45 +61,52 @@ impl Waiting {
     /// The connection that listens changed: a lock that was held on another went with it.
     pub(crate) fn listening_on(&mut self, connection: Option<u64>) {
         if self.connection != connection {
-            *self = Self { connection, stage: Stage::Unannounced };
+            (self.connection, self.stage) = (connection, Stage::Unannounced);
         }
     }
 
     pub(crate) fn after_short_claim(&mut self) -> Next {
-        match self.stage {
-            _ if self.connection.is_none() => Next::Rest,
-            Stage::Asking { .. } | Stage::Announced => Next::Rest,
-            Stage::Unannounced => {
-                self.stage = Stage::Asking { looks: 0 };
-                Next::Announce
-            }
-            Stage::Settling { mark, looks } => {
-                self.stage = Stage::Asking { looks: looks + 1 };
-                let after = LOOK_AGAIN.0.saturating_mul(2_u32.saturating_pow(looks)).min(LOOK_AGAIN.1);
-                Next::LookAgain { mark, after }
-            }
+        if self.connection.is_none() {
+            return Next::Rest;
         }
+        let question = self.asked + 1;
+        let (looks, next) = match std::mem::take(&mut self.stage) {
+            resting @ (Stage::Asking { .. } | Stage::Announced) => {
+                self.stage = resting;
+                return Next::Rest;
+            }
+            Stage::Unannounced => (0, Next::Announce { question }),
+            Stage::Settling { mark, looks } => {
+                let after = LOOK_AGAIN.0.saturating_mul(2_u32.saturating_pow(looks)).min(LOOK_AGAIN.1);
+                (looks + 1, Next::LookAgain { question, mark, after })
+            }
+        };
+        (self.asked, self.stage) = (question, Stage::Asking { looks });
+        next
     }
 
-    /// The answer to either question; says whether to claim now. None means that there is no lock.
-    pub(crate) fn announced(&mut self, horizon: Option<Horizon>) -> bool {
+    /// The answer to a question; none means that there is no lock.
+    pub(crate) fn answered(&mut self, question: u64, horizon: Option<Horizon>) -> Answered {
         let Stage::Asking { looks } = self.stage else {
-            // The connection changed while the answer was on its way.
-            return true;
+            return Answered::Stale;
         };
-        self.stage = match horizon {
-            Some(Horizon { settled: true, .. }) => Stage::Announced,
-            Some(Horizon { mark, .. }) => Stage::Settling { mark, looks },
-            None => Stage::Unannounced,
+        if question != self.asked {
+            return Answered::Stale;
+        }
+        let Some(Horizon { under_way }) = horizon else {
+            self.stage = Stage::Unannounced;
+            return Answered::Later;
         };
-        horizon.is_some()
+        self.stage = match under_way.is_empty() {
+            true => Stage::Announced,
+            false => Stage::Settling { mark: under_way, looks },
+        };
+        Answered::Claim
     }
 
     /// No announcement is needed for now; says whether a lock is held or on its way.
     pub(crate) fn stop(&mut self) -> bool {
-        let held = self.stage != Stage::Unannounced;
-        self.stage = Stage::Unannounced;
-        held
+        std::mem::take(&mut self.stage) != Stage::Unannounced
     }
 }
 
@@ -100,12 +120,16 @@ mod tests {
         waiting
     }
 
+    fn under_way(transactions: &[&str]) -> Option<Horizon> {
+        Some(Horizon { under_way: transactions.iter().map(|number| (*number).to_owned()).collect() })
+    }
+
     #[test]
     fn a_producer_looks_once_more_after_it_is_announced_to() {
         let mut waiting = listening();
 
-        assert_eq!(waiting.after_short_claim(), Next::Announce);
-        assert!(waiting.announced(Some(Horizon { mark: 7, settled: true })), "it must claim after the lock");
+        assert_eq!(waiting.after_short_claim(), Next::Announce { question: 1 });
+        assert_eq!(waiting.answered(1, under_way(&[])), Answered::Claim);
         assert_eq!(waiting.after_short_claim(), Next::Rest);
     }
 
@@ -113,14 +137,19 @@ mod tests {
     fn a_producer_goes_on_looking_while_a_transaction_may_hide_jobs() {
         let mut waiting = listening();
         waiting.after_short_claim();
-        waiting.announced(Some(Horizon { mark: 7, settled: false }));
+        waiting.answered(1, under_way(&["3/7", "4/2"]));
 
-        let Next::LookAgain { mark: 7, after: first } = waiting.after_short_claim() else { panic!("{waiting:?}") };
-        waiting.announced(Some(Horizon { mark: 7, settled: false }));
-        let Next::LookAgain { mark: 7, after: second } = waiting.after_short_claim() else { panic!("{waiting:?}") };
+        let Next::LookAgain { question: 2, after: first, .. } = waiting.after_short_claim() else {
+            panic!("{waiting:?}")
+        };
+        waiting.answered(2, under_way(&["4/2"]));
+        let Next::LookAgain { question: 3, mark, after: second } = waiting.after_short_claim() else {
+            panic!("{waiting:?}")
+        };
         assert!(second > first);
+        assert_eq!(mark, ["4/2"]);
 
-        assert!(waiting.announced(Some(Horizon { mark: 7, settled: true })), "it must claim after they ended");
+        assert_eq!(waiting.answered(3, under_way(&[])), Answered::Claim, "it must claim after they ended");
         assert_eq!(waiting.after_short_claim(), Next::Rest);
     }
 
@@ -128,23 +157,25 @@ mod tests {
     fn a_lock_that_was_lost_with_its_connection_is_taken_again() {
         let mut waiting = listening();
         waiting.after_short_claim();
-        waiting.announced(Some(Horizon { mark: 7, settled: true }));
+        waiting.answered(1, under_way(&[]));
 
         waiting.listening_on(None);
         assert_eq!(waiting.after_short_claim(), Next::Rest, "without a connection only sweeps wake it");
         waiting.listening_on(Some(2));
-        assert_eq!(waiting.after_short_claim(), Next::Announce);
+        assert_eq!(waiting.after_short_claim(), Next::Announce { question: 2 });
     }
 
     #[test]
-    fn an_answer_from_a_lost_connection_counts_for_nothing() {
+    fn an_answer_to_an_earlier_question_counts_for_nothing() {
         let mut waiting = listening();
         waiting.after_short_claim();
         waiting.listening_on(Some(2));
+        assert_eq!(waiting.answered(1, under_way(&[])), Answered::Stale);
 
-        waiting.announced(Some(Horizon { mark: 7, settled: true }));
-
-        assert_eq!(waiting.after_short_claim(), Next::Announce);
+        assert_eq!(waiting.after_short_claim(), Next::Announce { question: 2 });
+        assert_eq!(waiting.answered(1, under_way(&[])), Answered::Stale, "the lock may not be there yet");
+        assert_eq!(waiting.answered(2, None), Answered::Later);
+        assert_eq!(waiting.after_short_claim(), Next::Announce { question: 3 });
     }
 
     #[test]
@@ -152,9 +183,9 @@ mod tests {
         let mut waiting = listening();
         assert!(!waiting.stop());
         waiting.after_short_claim();
-        waiting.announced(Some(Horizon { mark: 7, settled: true }));
+        waiting.answered(1, under_way(&[]));
 
         assert!(waiting.stop());
-        assert_eq!(waiting.after_short_claim(), Next::Announce);
+        assert_eq!(waiting.after_short_claim(), Next::Announce { question: 2 });
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use postgres_types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use super::{MINUTE, Table};
@@ -146,4 +147,34 @@ async fn whatever_makes_a_job_available_later_is_announced_to_those_who_wait() {
     table.run_sql("UPDATE jobs SET state = 'FAILED'").await;
     table.store.requeue(&table.client, &[job.id]).await.unwrap();
     assert_eq!(ear.all().await, [heard("jobs", "")], "a requeue");
+}
+
+/// What a waiting producer asks: which transactions may hide jobs.
+async fn under_way(table: &Table, mark: Option<Vec<String>>) -> Vec<String> {
+    let oid = table.client.query_typed_one("SELECT 'jobs'::regclass::oid", &[]).await.unwrap().get::<_, u32>(0);
+    let sql = include_str!("../../sql/statements/horizon.sql");
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&mark, Type::TEXT_ARRAY), (&oid, Type::OID)];
+    table.client.query_typed_one(sql, &parameters).await.unwrap().get(0)
+}
+
+/// No transaction ends after the silent insert has begun, so that a snapshot does not know of it.
+#[actix::test]
+async fn a_silent_insert_is_waited_for_until_it_ends_and_later_ones_are_not() {
+    let table = Table::new().await;
+    assert_eq!(under_way(&table, None).await, [""; 0]);
+    let mut silent = table.db.client().await;
+    let open = silent.transaction().await.unwrap();
+    open.batch_execute("INSERT INTO jobs (params) VALUES ('{}')").await.unwrap();
+
+    let mark = under_way(&table, None).await;
+    assert_eq!(mark.len(), 1);
+    let mut later = table.db.client().await;
+    let other = later.transaction().await.unwrap();
+    other.batch_execute("INSERT INTO jobs (params) VALUES ('{}')").await.unwrap();
+    assert_eq!(under_way(&table, Some(mark.clone())).await, mark);
+
+    open.commit().await.unwrap();
+    assert_eq!(under_way(&table, Some(mark)).await, [""; 0]);
+    assert_eq!(table.claim(10).await.len(), 1);
+    drop(other);
 }
