@@ -199,11 +199,18 @@ impl Database {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        self.query_within(STATEMENT_TIMEOUT, lane, attempted, sql, parameters).await
+        let mut connection = self.get(lane, attempted).await?;
+        match tokio::time::timeout(STATEMENT_TIMEOUT, connection.query_typed(sql, parameters)).await {
+            Ok(answer) => answer.map_err(|error| DatabaseError::statement(attempted, error)),
+            Err(_) => {
+                connection.give_up();
+                self.inner.connect.distrust();
+                Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: STATEMENT_TIMEOUT })
+            }
+        }
     }
 
-    /// The same with a shorter patience. What fell silent once may be the network: every connection that
-    /// was open then is replaced before it is used again.
+    /// The same within a time that counts from now, the wait for a connection included.
     pub(crate) async fn query_within(
         &self,
         patience: Duration,
@@ -212,16 +219,13 @@ impl Database {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        let mut connection = self.get(lane, attempted).await?;
-        let waited = patience.min(STATEMENT_TIMEOUT);
-        match tokio::time::timeout(waited, connection.query_typed(sql, parameters)).await {
-            Ok(answer) => answer.map_err(|error| DatabaseError::statement(attempted, error)),
-            Err(_) => {
-                connection.give_up();
-                self.inner.connect.distrust();
-                Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited })
-            }
+        let mut answer = std::pin::pin!(self.query(lane, attempted, sql, parameters));
+        if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+            return answer;
         }
+        // Before the connection goes back to its pool, which happens when the question is dropped.
+        self.inner.connect.distrust();
+        Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: patience })
     }
 
     /// A queue's place on the connection that listens; none if there is to be none.

@@ -3,17 +3,14 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bb8::{ErrorSink, ManageConnection, Pool, PooledConnection, RunError};
 use bb8_postgres::PostgresConnectionManager;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::watch};
 use tokio_postgres::{
     AsyncMessage, Client, Config, Error, Socket,
     tls::{MakeTlsConnect, TlsConnect},
@@ -78,7 +75,8 @@ pub(crate) trait Connect: Send + Sync {
     fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>>;
     /// Whether [`Connect::listen`] can work at all.
     fn can_listen(&self) -> bool;
-    /// Has every connection that is open now replaced before it is used again.
+    /// The network was silent: has every connection that is open now replaced before it is used again, and
+    /// those that are being opened opened anew.
     fn distrust(&self);
 }
 
@@ -209,7 +207,7 @@ impl<T: Tls> Connect for Pools<T> {
     }
 
     fn distrust(&self) {
-        self.era.0.fetch_add(1, Ordering::AcqRel);
+        self.era.0.send_modify(|era| *era += 1);
     }
 }
 
@@ -227,11 +225,17 @@ struct Manager<T: Tls> {
 
 /// How often the network has been found silent: a connection of an earlier era may be half-open.
 #[derive(Debug, Clone, Default)]
-struct Era(Arc<AtomicU64>);
+struct Era(Arc<watch::Sender<u64>>);
 
 impl Era {
     fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        *self.0.borrow()
+    }
+
+    /// Waits until this era is over.
+    async fn ended(&self, era: u64) {
+        // The sender is this one, so the wait cannot fail.
+        let _ = self.0.subscribe().wait_for(|now| *now != era).await;
     }
 }
 
@@ -253,10 +257,17 @@ impl<T: Tls> ManageConnection for Manager<T> {
     type Error = Error;
 
     async fn connect(&self) -> Result<Pooling, Error> {
-        let (inner, era) = (self.inner.clone(), self.era.now());
-        match self.io.spawn(async move { inner.connect().await }).await {
-            Ok(connected) => connected.map(|client| Pooling { client, era, given_up: false }),
-            Err(_) => ended().await,
+        loop {
+            let (inner, era) = (self.inner.clone(), self.era.now());
+            let mut connecting = self.io.spawn(async move { inner.connect().await });
+            tokio::select! {
+                connected = &mut connecting => match connected {
+                    Ok(connected) => return connected.map(|client| Pooling { client, era, given_up: false }),
+                    Err(_) => ended().await,
+                },
+                // A handshake that nobody answers would keep its place in the pool for good.
+                () = self.era.ended(era) => connecting.abort(),
+            }
         }
     }
 

@@ -107,7 +107,7 @@ fn attempted(store: &Store, hold: &Hold) -> String {
 async fn resolve(store: &Store, hold: &Hold, opened: &Opened) -> Result<bool, DatabaseError> {
     let mut failures = 0;
     loop {
-        let answer = store.completion_outcome(&opened.xid).await;
+        let answer = store.completion_outcome(hold.lease, opened).await;
         let late = Instant::now() > hold.deadline + PAST_DEADLINE;
         match answer {
             Ok(CommitOutcome::Committed) => return Ok(true),

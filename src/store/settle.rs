@@ -88,11 +88,16 @@ impl Store {
 
     /// Asks what became of a transaction, over another connection: one of those that completions never hold,
     /// for all of the others may be waiting for this very answer.
-    pub(crate) async fn completion_outcome(&self, xid: &str) -> Result<CommitOutcome, DatabaseError> {
+    pub(crate) async fn completion_outcome(&self, job: Lease, opened: &Opened) -> Result<CommitOutcome, DatabaseError> {
         let attempted = self.attempted("look what became of a completion");
         let rows = self
             .database
-            .query(Lane::Control, &attempted, statements::COMPLETION_OUTCOME, &[(&xid, Type::TEXT)])
+            .query(
+                Lane::Control,
+                &attempted,
+                &self.sql.completion_outcome,
+                &[(&opened.xid, Type::TEXT), (&job.id, Type::INT8), (&job.lease, Type::INT8)],
+            )
             .await?;
         Ok(match rows.first().and_then(|row| row.get::<_, Option<&str>>("outcome")) {
             Some("committed") => CommitOutcome::Committed,

@@ -13,6 +13,7 @@ pub(crate) struct Statements {
     pub(crate) started: String,
     pub(crate) unreserve: String,
     pub(crate) begin_completion: String,
+    pub(crate) completion_outcome: String,
     pub(crate) complete: String,
     pub(crate) settle: String,
     pub(crate) sweep: String,
@@ -34,6 +35,7 @@ impl Statements {
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
             begin_completion: fill(include_str!("../../sql/statements/begin_completion.sql")),
+            completion_outcome: fill(include_str!("../../sql/statements/completion_outcome.sql")),
             complete: fill(include_str!("../../sql/statements/complete.sql")),
             settle: fill(include_str!("../../sql/statements/settle.sql")),
             sweep: fill(include_str!("../../sql/statements/sweep.sql")),
@@ -47,7 +49,6 @@ impl Statements {
 }
 
 pub(crate) const CHECK_COMPLETION: &str = include_str!("../../sql/statements/check_completion.sql");
-pub(crate) const COMPLETION_OUTCOME: &str = include_str!("../../sql/statements/completion_outcome.sql");
 pub(crate) const INSPECT: &str = include_str!("../../sql/statements/inspect.sql");
 
 /// Fills a template's holes in one pass, so that a name which looks like a hole stays a name.

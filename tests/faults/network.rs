@@ -122,6 +122,52 @@ async fn a_process_whose_connections_fall_silent_keeps_its_jobs_if_the_network_i
     scene.kept_its_jobs(5).await;
 }
 
+/// The same in the midst of its work: statements of every kind are under way and unanswered, and what they
+/// keep waiting is not the heartbeat.
+#[actix::test]
+async fn a_busy_process_whose_connections_fall_silent_keeps_its_jobs_too() {
+    let Scene { db, proxy, gate, mut running, client } = at_work(5).await;
+    running.pop().unwrap().shutdown().await;
+    // One that rescues what it may, and is kept from work of its own by the one job that it takes.
+    let set = |queue: actix_job_queue::QueueBuilder| queue.max_demand(1).poll_interval(Duration::from_millis(100));
+    let jobs = queue(&db.url(), DatabaseOptions::new(), set).await;
+    let held_back = Arc::new(Semaphore::new(0));
+    let handlers = Handlers::new().any({
+        let held_back = Arc::clone(&held_back);
+        move |job: Job<Entry>, ctx: Context| {
+            let held_back = Arc::clone(&held_back);
+            async move {
+                let _permit = held_back.acquire().await?;
+                if job.params.n >= SHORT { Ok(ctx.complete().await?) } else { enter(job, ctx).await }
+            }
+        }
+    });
+    let vigilant = jobs.start(handlers).await.unwrap();
+    let entries: Vec<_> = (SHORT..SHORT + 8_000).map(|n| Entry::job(n).max_attempts(100)).collect();
+    jobs.enqueue_many(&client, &entries).await.unwrap();
+    until(&client, "it is busy", "(SELECT count(*) FROM jobs) < 7500").await;
+    until(&client, "one is held back", "(SELECT count(DISTINCT node) FROM jobs WHERE state = 'IN_PROGRESS') = 2").await;
+    let scene = Scene { db, proxy, gate, running, client };
+
+    scene.fall_silent().await;
+    scene.beats().await;
+
+    let Scene { db, proxy, gate, running, client } = scene;
+    assert!(number(&client, "SELECT count(*) FROM jobs").await > 5, "it was not busy any more");
+    let kept = "SELECT count(*) FROM jobs WHERE (params->>'n')::int < 10 AND state = 'IN_PROGRESS' AND attempt = 1";
+    assert_eq!(number(&client, kept).await, 5);
+    gate.add_permits(5);
+    held_back.add_permits(1);
+    // What was sent into the void waits for an answer until its connection breaks.
+    proxy.cut();
+    all_entered(&client, 5).await;
+    vigilant.shutdown().await;
+    for running in running {
+        running.shutdown().await;
+    }
+    drop(db);
+}
+
 /// The process's own connections are silent for good; what it held is rescued by the other.
 #[actix::test]
 async fn a_process_that_stays_silent_loses_its_jobs_to_others_and_completes_none_of_them() {

@@ -1,11 +1,12 @@
 //! Servers that stop, in order or not, and come back.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use actix_job_queue::{DatabaseOptions, Enqueue};
+use actix_job_queue::{Context, DatabaseOptions, Enqueue, Handlers, Job};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    harness::{Entry, all_entered, entering, eventually, migrated, number, queue, until},
+    harness::{Entry, HOUR, all_entered, entering, eventually, migrated, number, queue, until, write},
     support::{
         self,
         cluster::{Cluster, Options},
@@ -63,6 +64,57 @@ async fn a_queue_comes_back_by_itself_after_an_immediate_stop_of_the_server() {
 #[actix::test]
 async fn a_queue_comes_back_by_itself_after_a_crash_of_the_server() {
     survives("KILL").await;
+}
+
+/// A crash forgets a number that no flushed record mentions, and gives it to a later transaction. That one
+/// commits here before the first asks what became of its own.
+#[actix::test]
+async fn a_commit_that_a_crash_undid_is_not_taken_for_a_later_one_of_the_same_number() {
+    let quiet = [("wal_writer_delay", "10s"), ("wal_level", "minimal"), ("max_wal_senders", "0")];
+    let settings = quiet.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let mut cluster = Cluster::start(Options { settings, ..Options::default() }).unwrap();
+    let url = cluster.url("postgres");
+    migrated(&url).await;
+    // No rescue shall mend what the completion gets wrong.
+    let jobs = queue(&url, DatabaseOptions::new(), |queue| queue.dead_after(HOUR)).await;
+    let (gate, (tell, mut told)) = (Arc::new(Semaphore::new(0)), mpsc::unbounded_channel());
+    let handlers = Handlers::new().any({
+        let gate = Arc::clone(&gate);
+        move |job: Job<Entry>, mut ctx: Context| {
+            let (gate, tell) = (Arc::clone(&gate), tell.clone());
+            async move {
+                gate.acquire().await?.forget();
+                let completion = ctx.begin().await?;
+                write(&completion, job.id, job.params.n).await?;
+                gate.acquire().await?.forget();
+                let committed = completion.commit().await;
+                tell.send(committed.is_ok())?;
+                Ok(committed?)
+            }
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+    let client = support::connect(&url).await;
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+    until(&client, "it runs", "EXISTS (SELECT FROM jobs WHERE state = 'IN_PROGRESS')").await;
+    client.batch_execute("CHECKPOINT").await.unwrap();
+    gate.add_permits(1);
+    let open = "FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE 'INSERT INTO ledger%'";
+    until(&client, "its completion is open", &format!("EXISTS (SELECT {open})")).await;
+    let number_of = |of: &str| format!("SELECT {of}::text::bigint");
+    let undone = number(&client, &format!("{} {open}", number_of("backend_xid"))).await;
+    cluster.stop("QUIT").unwrap();
+    start_again(&mut cluster).await;
+
+    let client = support::connect(&url).await;
+    let first = number(&client, &number_of("pg_current_xact_id()")).await;
+    assert!(first <= undone, "the crash has not forgotten the number: {first} follows {undone}");
+    while number(&client, &number_of("pg_current_xact_id()")).await <= undone {}
+    gate.add_permits(3);
+
+    all_entered(&client, 1).await;
+    assert_eq!((told.recv().await, told.recv().await), (Some(false), Some(true)));
+    running.shutdown().await;
 }
 
 /// The whole chain of causes, as an operator reads it.
