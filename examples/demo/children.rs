@@ -37,6 +37,8 @@ impl Child {
             .arg(&setup.mails)
             // The URL may hold a password, and everybody can read a process' arguments.
             .env("DATABASE_URL", &setup.url)
+            // The handlers' panics are asked for, and to trace one takes longer than a mail.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(errors)

@@ -1,7 +1,7 @@
 //! The demo's processes: a web server, a worker, or both in one, each with its orderly end.
 
 use std::{
-    io,
+    io::{self, Write},
     net::{SocketAddr, TcpListener},
 };
 
@@ -47,7 +47,7 @@ pub(crate) async fn interactive(setup: &Setup, port: u16) -> Result<(), Failure>
 pub(crate) async fn web(setup: &Setup, port: u16) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let (address, server) = server(setup, setup.queue().await?, port, stop.clone()).await?;
-    println!("{address}");
+    tell(&address);
     let (told, served) = tokio::join!(
         async {
             let told = end_of_input().await;
@@ -64,9 +64,9 @@ pub(crate) async fn web(setup: &Setup, port: u16) -> Result<(), Failure> {
 pub(crate) async fn worker(setup: &Setup) -> Result<(), Failure> {
     let queue = setup.queue().await?;
     let running = start(&queue, setup).await?;
-    println!("ready");
+    tell(&"ready");
     let told = end_of_input().await;
-    println!("{}", running.shutdown().await);
+    tell(&running.shutdown().await);
     told.map_err(Failure::because("wait for the end of the input"))
 }
 
@@ -102,6 +102,11 @@ async fn server(
     .map_err(Failure::because("listen on that port"))?
     .run();
     Ok((address, server))
+}
+
+/// Tells the tour something; it may be gone, which the end of the input says already.
+fn tell(what: &dyn std::fmt::Display) {
+    let _ = writeln!(io::stdout(), "{what}");
 }
 
 /// Waits for the person or the system to end this process.

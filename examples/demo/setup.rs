@@ -35,12 +35,12 @@ impl Setup {
             return Err("the demo's own connections speak no TLS: give a DATABASE_URL without sslmode=require".into());
         }
         let manager = PostgresConnectionManager::new(config, NoTls);
-        bb8::Pool::builder().max_size(8).build(manager).await.map_err(Failure::because("connect to the database"))
+        bb8::Pool::builder().max_size(8).build(manager).await.map_err(Failure::because("use DATABASE_URL"))
     }
 
     /// The queue, with times so short that one can watch a retry and a rescue.
     pub(crate) async fn queue(&self) -> Result<Queue, Failure> {
-        let database = Database::connect(&self.url).await.map_err(Failure::because("connect to the database"))?;
+        let database = Database::connect(&self.url).await.map_err(Failure::because("use DATABASE_URL"))?;
         Queue::builder(&database, "jobs")
             .schema(&self.schema)
             .max_demand(20)
