@@ -1,12 +1,16 @@
 //! TLS, against a PostgreSQL whose certificate the test has made.
+#![cfg(feature = "tls-rustls")]
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 #[allow(dead_code, unreachable_pub)]
 mod support;
 
-use std::{error::Error, io::Write};
+use std::{error::Error, io::Write, time::Duration};
 
-use actix_job_queue::{Completed, ConnectError, Context, Database, Enqueue, Handlers, Job, JobError, NewJob, Queue};
+use actix_job_queue::{
+    Completed, ConnectError, Context, Database, DatabaseOptions, Enqueue, Handlers, Job, JobError, Listen, NewJob,
+    Queue,
+};
 use support::cluster::{Cluster, Options};
 use tempfile::NamedTempFile;
 
@@ -18,8 +22,13 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
+        Self::named("an authority")
+    }
+
+    fn named(name: &str) -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut parameters = rcgen::CertificateParams::default();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
         parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let certificate = parameters.self_signed(&key).unwrap();
         let mut pem = NamedTempFile::new().unwrap();
@@ -110,12 +119,94 @@ async fn a_server_without_tls_is_refused_where_encryption_was_asked_for() {
 }
 
 #[actix::test]
+async fn another_authority_is_the_reason_that_a_server_is_refused_for() {
+    let (authority, stranger) = (Authority::new(), Authority::named("a stranger"));
+    // The older protocol proves the key in another way than the newer, which the other tests speak.
+    let settings = vec![("ssl_max_protocol_version".to_owned(), "TLSv1.2".to_owned())];
+    let tls = Some(authority.sign(&["localhost", "127.0.0.1"]));
+    let server = Cluster::start(Options { settings, tls, ..Options::default() }).unwrap();
+    let (known, unknown) = (authority.path(), stranger.path());
+
+    assert_eq!(encrypted(&server, "sslmode=require").await, Ok(true));
+    for mode in ["require", "verify-ca", "verify-full"] {
+        assert_eq!(encrypted(&server, &format!("sslmode={mode}&sslrootcert={known}")).await, Ok(true), "{mode}");
+        let refused = encrypted(&server, &format!("sslmode={mode}&sslrootcert={unknown}")).await.unwrap_err();
+        assert!(refused.contains("UnknownIssuer"), "{mode}: {refused}");
+    }
+}
+
+#[actix::test]
+async fn what_a_certificate_must_name_is_the_host_or_else_the_address() {
+    let authority = Authority::new();
+    let by_name = server(Some(authority.sign(&["localhost"])));
+    let by_address = server(Some(authority.sign(&["127.0.0.1"])));
+    let connect = async |server: &Cluster, host: &str| {
+        let (port, root) = (server.port(), authority.path());
+        let text = format!("{host} port={port} user=postgres sslmode=verify-full sslrootcert={root}");
+        Database::connect(&text).await.map(drop).map_err(|error| chain(&error))
+    };
+
+    assert_eq!(connect(&by_name, "host=localhost").await, Ok(()));
+    assert_eq!(connect(&by_name, "host=localhost hostaddr=127.0.0.1").await, Ok(()));
+    assert_eq!(connect(&by_address, "hostaddr=127.0.0.1").await, Ok(()));
+    for (server, host) in [(&by_name, "hostaddr=127.0.0.1"), (&by_address, "host=localhost hostaddr=127.0.0.1")] {
+        let refused = connect(server, host).await.unwrap_err();
+        assert!(refused.contains("not valid for name"), "{host}: {refused}");
+    }
+}
+
+#[actix::test]
+async fn a_root_file_that_does_not_exist_is_named() {
+    let refused = Database::connect("host=localhost sslmode=verify-full sslrootcert=/nowhere/root.crt").await;
+
+    assert!(chain(&refused.unwrap_err()).contains("/nowhere/root.crt"));
+}
+
+/// Starts a queue whose listener alone uses TLS, and tells whether the server got an encrypted connection of it.
+async fn listens(server: &Cluster, root: &str) -> bool {
+    let address = server.url("postgres");
+    let at = format!("{address}?sslmode=verify-full&sslrootcert={root}");
+    let options = DatabaseOptions::new().listen(Listen::At(at));
+    let database = options.connect(&format!("{address}?sslmode=disable")).await.unwrap();
+    let queue = Queue::builder(&database, "jobs").build().unwrap();
+    queue.migrate().await.unwrap();
+    let handler = async |_: Job<serde_json::Value>, ctx: Context| Ok::<_, JobError>(ctx.complete().await?);
+    let running = queue.start(Handlers::new().any(handler)).await.unwrap();
+    let plain = support::connect(&address).await;
+    let sql = "SELECT EXISTS (SELECT FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+                               WHERE application_name = 'actix-job-queue' AND ssl)";
+    let outcome = async {
+        loop {
+            if plain.query_typed_one(sql, &[]).await.unwrap().get(0) {
+                return true;
+            }
+            if server.log_tail(20).contains("could not accept SSL connection") {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let listens = tokio::time::timeout(Duration::from_secs(30), outcome).await.unwrap();
+    running.shutdown().await;
+    listens
+}
+
+#[actix::test]
+async fn the_address_to_listen_at_is_checked_as_its_own_string_says() {
+    let (authority, stranger) = (Authority::new(), Authority::named("a stranger"));
+    let server = || server(Some(authority.sign(&["localhost", "127.0.0.1"])));
+
+    assert!(listens(&server(), authority.path()).await);
+    assert!(!listens(&server(), stranger.path()).await, "checked by the pools' sslmode, which checks nothing");
+}
+
+#[actix::test]
 async fn jobs_run_and_notifications_come_over_tls() {
     let authority = Authority::new();
     let server = server(Some(authority.sign(&["localhost", "127.0.0.1"])));
     let url = format!("{}?sslmode=verify-full&sslrootcert={}", server.url("postgres"), authority.path());
     let database = Database::connect(&url).await.unwrap();
-    let hour = std::time::Duration::from_secs(3600);
+    let hour = Duration::from_secs(3600);
     let queue = Queue::builder(&database, "jobs").poll_interval(hour).build().unwrap();
     queue.migrate().await.unwrap();
     let (done, mut arrivals) = tokio::sync::mpsc::unbounded_channel();
@@ -132,7 +223,7 @@ async fn jobs_run_and_notifications_come_over_tls() {
     for _ in 0..3 {
         let job = NewJob::new(&serde_json::json!({})).unwrap();
         let id = queue.addr().send(Enqueue(job)).await.unwrap().unwrap();
-        let arrived = tokio::time::timeout(std::time::Duration::from_secs(30), arrivals.recv()).await;
+        let arrived = tokio::time::timeout(Duration::from_secs(30), arrivals.recv()).await;
         assert_eq!(arrived.unwrap(), Some(id), "only a notification can have woken the worker");
     }
     running.shutdown().await;

@@ -23,6 +23,11 @@ use tokio_postgres::{Config, Row};
 use crate::error::DatabaseError;
 
 #[cfg(feature = "tls-rustls")]
+use tls::connector;
+#[cfg(not(feature = "tls-rustls"))]
+use url::plain_only as connector;
+
+#[cfg(feature = "tls-rustls")]
 pub use tls::TlsError;
 pub use {
     pool::{Tls, TlsSession},
@@ -134,16 +139,16 @@ impl DatabaseOptions {
     /// The string cannot be read, its TLS cannot be had, or no connection can be made.
     pub async fn connect(self, url: &str) -> Result<Database, ConnectError> {
         let target = ConnectionString::parse(url)?;
-        let listen = match &self.listen {
-            Listen::Same => Some(target.config.clone()),
-            Listen::At(url) => Some(ConnectionString::parse(url)?.config),
-            Listen::Off => None,
+        let tls = connector(&target.tls)?;
+        let at = match &self.listen {
+            Listen::At(url) => {
+                let at = ConnectionString::parse(url)?;
+                // Its sslmode is its own: the pools' may check nothing.
+                Some((at.config, connector(&at.tls)?))
+            }
+            Listen::Same | Listen::Off => None,
         };
-        #[cfg(feature = "tls-rustls")]
-        let tls = tls::connector(&target.tls)?;
-        #[cfg(not(feature = "tls-rustls"))]
-        let tls = url::plain_only(&target.tls)?;
-        self.open(target.config, listen, tls).await
+        self.open(target.config, tls, at).await
     }
 
     /// Connects with a configuration and a TLS connector of the caller's own.
@@ -151,18 +156,23 @@ impl DatabaseOptions {
     /// # Errors
     /// No connection can be made, or the string of [`Listen::At`] cannot be read.
     pub async fn connect_with<T: Tls>(self, config: Config, tls: T) -> Result<Database, ConnectError> {
-        let listen = match &self.listen {
-            Listen::Same => Some(config.clone()),
-            Listen::At(url) => Some(
-                Config::from_str(url)
-                    .map_err(|error| DatabaseError::statement("read the address to listen at", error))?,
-            ),
-            Listen::Off => None,
+        let at = match &self.listen {
+            Listen::At(url) => {
+                let at = Config::from_str(url)
+                    .map_err(|error| DatabaseError::statement("read the address to listen at", error))?;
+                Some((at, tls.clone()))
+            }
+            Listen::Same | Listen::Off => None,
         };
-        self.open(config, listen, tls).await
+        self.open(config, tls, at).await
     }
 
-    async fn open<T: Tls>(self, config: Config, listen: Option<Config>, tls: T) -> Result<Database, ConnectError> {
+    async fn open<T: Tls>(self, config: Config, tls: T, at: Option<(Config, T)>) -> Result<Database, ConnectError> {
+        let listen = match self.listen {
+            Listen::Same => Some((config.clone(), tls.clone())),
+            Listen::At(_) => at,
+            Listen::Off => None,
+        };
         let io = Io::start().map_err(ConnectError::Threads)?;
         // The pool cannot be of no size; a queue refuses to start on one that is too small.
         let size = self.pool_size.max(1);

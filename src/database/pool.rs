@@ -94,8 +94,7 @@ pub(crate) struct Pools<T: Tls> {
     last_failure: LastFailure,
     era: Era,
     timeout: Duration,
-    listen: Option<Config>,
-    tls: T,
+    listen: Option<(Config, T)>,
     io: Handle,
 }
 
@@ -118,7 +117,7 @@ impl<C: TlsConnect<Socket, Future: Send> + Send> TlsSession for C {}
 impl<T: Tls> Pools<T> {
     pub(crate) fn new(
         config: Config,
-        listen: Option<Config>,
+        listen: Option<(Config, T)>,
         tls: T,
         size: u32,
         timeout: Duration,
@@ -143,7 +142,7 @@ impl<T: Tls> Pools<T> {
         // bb8 spawns its reaper on the runtime that is entered here.
         let _entered = io.enter();
         let (work, control, heartbeat) = (build(size), build(CONTROL_CONNECTIONS), build(1));
-        Self { work, control, heartbeat, last_failure, era, timeout, listen, tls, io: io.clone() }
+        Self { work, control, heartbeat, last_failure, era, timeout, listen, io: io.clone() }
     }
 }
 
@@ -190,8 +189,10 @@ impl<T: Tls> Connect for Pools<T> {
 
     fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>> {
         Box::pin(async move {
-            let config = self.listen.clone().unwrap_or_default();
-            let tls = self.tls.clone();
+            let Some((config, tls)) = self.listen.clone() else {
+                // Nobody subscribes where there is nowhere to listen.
+                return ended().await;
+            };
             let connecting = self.io.spawn(async move { config.connect(tls).await });
             let (client, mut connection) = match connecting.await {
                 Ok(connected) => connected?,

@@ -236,6 +236,15 @@ pub enum TlsError {
 mod tests {
     use std::io::Write;
 
+    use rustls::{
+        ClientConnection, ServerConfig, ServerConnection, SupportedProtocolVersion,
+        crypto::ring::sign::any_supported_type,
+        pki_types::PrivateKeyDer,
+        sign::{CertifiedKey, SingleCertAndKey},
+        version::{TLS12, TLS13},
+    };
+    use x509_cert::{certificate::Version, der::asn1::BitString};
+
     use super::*;
 
     fn authority() -> String {
@@ -325,5 +334,71 @@ mod tests {
         connector(&verify_full(root.path())).unwrap();
 
         assert!(CryptoProvider::get_default().is_none());
+    }
+
+    /// What a client that checks nothing of the certificate says of a server with this certificate and key.
+    fn handshake(
+        version: &'static SupportedProtocolVersion,
+        certificate: CertificateDer<'static>,
+        key: &rcgen::KeyPair,
+    ) -> Result<(), rustls::Error> {
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let shown = CertifiedKey::new(vec![certificate], any_supported_type(&key).unwrap());
+        let server = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client_config(Checks::Nothing)), name).unwrap();
+        while client.is_handshaking() {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            client.write_tls(&mut there).unwrap();
+            server.read_tls(&mut there.as_slice()).unwrap();
+            server.process_new_packets()?;
+            while server.wants_write() {
+                server.write_tls(&mut back).unwrap();
+            }
+            let mut back = back.as_slice();
+            while !back.is_empty() {
+                client.read_tls(&mut back).unwrap();
+                client.process_new_packets()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn self_signed(key: &rcgen::KeyPair) -> CertificateDer<'static> {
+        rcgen::CertificateParams::default().self_signed(key).unwrap().into()
+    }
+
+    /// The certificate as OpenSSL made it for decades: X.509 version 1, without extensions.
+    fn of_version_1(certificate: &CertificateDer<'_>, key: &rcgen::KeyPair) -> CertificateDer<'static> {
+        let mut old = Certificate::from_der(certificate).unwrap();
+        old.tbs_certificate.version = Version::V1;
+        old.tbs_certificate.extensions = None;
+        let signed = old.tbs_certificate.to_der().unwrap();
+        old.signature = BitString::from_bytes(&rcgen::SigningKey::sign(key, &signed).unwrap()).unwrap();
+        old.to_der().unwrap().into()
+    }
+
+    #[test]
+    fn whoever_holds_the_key_passes_where_nothing_is_checked() {
+        let key = rcgen::KeyPair::generate().unwrap();
+
+        assert_eq!(handshake(&TLS12, self_signed(&key), &key), Ok(()));
+        assert_eq!(handshake(&TLS13, self_signed(&key), &key), Ok(()));
+        assert_eq!(handshake(&TLS13, of_version_1(&self_signed(&key), &key), &key), Ok(()));
+    }
+
+    #[test]
+    fn a_certificate_shown_without_its_key_never_passes() {
+        let (key, another) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+        let bad = Err(rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature));
+
+        assert_eq!(handshake(&TLS12, self_signed(&key), &another), bad);
+        assert_eq!(handshake(&TLS13, self_signed(&key), &another), bad);
+        assert_eq!(handshake(&TLS13, of_version_1(&self_signed(&key), &key), &another), bad);
     }
 }
