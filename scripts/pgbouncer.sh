@@ -10,8 +10,11 @@ done
 
 if [ "$(id -u)" = 0 ]; then
     sudo=
-else
+elif command -v sudo >/dev/null 2>&1; then
     sudo=sudo
+else
+    echo "PgBouncer is missing, and installing it needs root: run this as root, or install it yourself." >&2
+    exit 1
 fi
 if command -v apt-get >/dev/null 2>&1; then
     echo "PgBouncer is missing. It will be installed with: apt-get install pgbouncer" >&2
