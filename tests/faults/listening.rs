@@ -16,7 +16,7 @@ use crate::{
 /// The statements by which a listening connection is known: each may be its last.
 const LISTENER: &str = "datname = current_database() AND pid <> pg_backend_pid() AND (query ILIKE 'LISTEN %' \
      OR query LIKE '%pg_try_advisory_lock_shared%' OR query LIKE '%pg_advisory_unlock_shared%' \
-     OR query LIKE '%AS now_under_way%')";
+     OR query LIKE '%a mark behind which nothing is hidden%')";
 
 /// Handlers that wait for permits, and then enter their job.
 fn gated(gate: &Arc<Semaphore>) -> Handlers {

@@ -98,7 +98,7 @@ async fn a_job_inserted_before_the_worker_waited_and_committed_long_after_is_fou
 /// Waits until the waiting producer has looked behind a transaction that may hide jobs, many times.
 async fn looked_often(client: &Client) {
     let look = "SELECT max(query_start)::text FROM pg_stat_activity \
-                 WHERE datname = current_database() AND query LIKE '%AS now_under_way%' AND pid <> pg_backend_pid()";
+                 WHERE datname = current_database() AND query LIKE '%a mark behind which nothing is hidden%' AND pid <> pg_backend_pid()";
     let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
     eventually("the producer looks again and again", || async {
         let row = client.query_typed_one(look, &[]).await.unwrap();
