@@ -61,6 +61,11 @@ impl Store {
                     .push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {grantee}"));
             }
         }
+        for function in row.get::<_, Vec<&str>>("missing_functions") {
+            problems.push(format!(
+                "role {role:?} may not call {function}: GRANT EXECUTE ON FUNCTION {function} TO {grantee}"
+            ));
+        }
         if let Some(found) = row.get::<_, Option<&str>>("params")
             && found != self.kind.column_type()
         {

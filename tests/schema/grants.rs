@@ -148,6 +148,22 @@ async fn all_missing_grants_are_told_at_once() {
 }
 
 #[actix::test]
+async fn missing_grants_are_told_together_with_wrong_settings() {
+    let guarded = Guarded::new("worker").await;
+    let database = DatabaseOptions::new().pool_size(1).connect(&guarded.url()).await.unwrap();
+    let jobs = Queue::builder(&database, "jobs").schema("work").binary().arbiters(2).max_demand(0).build().unwrap();
+
+    let told = match jobs.start(Handlers::new()).await {
+        Err(StartError::Config(error)) => error.problems().join("\n"),
+        other => panic!("{other:?}"),
+    };
+
+    for problem in ["GRANT USAGE", "GRANT SELECT ON", "pool_size", "max_demand", "no handler", "declared for bytea"] {
+        assert!(told.contains(problem), "{problem} is missing in\n{told}");
+    }
+}
+
+#[actix::test]
 async fn a_single_missing_privilege_is_told_alone() {
     for privilege in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
         for table in ["jobs", "job_queue_nodes"] {
@@ -167,6 +183,27 @@ async fn a_single_missing_privilege_is_told_alone() {
             jobs.start(second_time_lucky()).await.unwrap().shutdown().await;
         }
     }
+}
+
+/// Where the owner takes functions from the public, as some do by default privileges.
+#[actix::test]
+async fn a_function_that_may_not_be_called_is_told_too() {
+    let guarded = Guarded::new("worker").await;
+    for grant in WORKER {
+        guarded.grant(grant, "worker").await;
+    }
+    let revoke = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA work FROM PUBLIC";
+    guarded.client.batch_execute(revoke).await.unwrap();
+    let jobs = guarded.queue().await;
+
+    let problems = problems(&jobs).await;
+
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    run_what_they_say(&guarded, &problems).await;
+    let running = jobs.start(second_time_lucky()).await.unwrap();
+    let id = jobs.enqueue(&connect(&guarded.url()).await, job()).await.unwrap();
+    done(&guarded.client, &[id]).await;
+    running.shutdown().await;
 }
 
 async fn problems(jobs: &Queue) -> Vec<String> {

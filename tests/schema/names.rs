@@ -213,6 +213,25 @@ async fn two_starts_of_one_queue_hear_each_for_itself() {
     stays.shutdown().await;
 }
 
+/// What the first start leaves to be cleared away must not take the second one's place.
+#[actix::test]
+async fn a_queue_that_is_started_again_after_a_shutdown_hears() {
+    let db = TestDb::new().await;
+    let client = db.client().await;
+    client.batch_execute(DONE).await.unwrap();
+    let database = Database::connect(&db.url()).await.unwrap();
+    let jobs = quiet(Queue::builder(&database, "jobs")).build().unwrap();
+    jobs.migrate().await.unwrap();
+
+    for _ in 0..10 {
+        let running = jobs.start(recording_as("")).await.unwrap();
+        all_wait(&client, 1).await;
+        let id = jobs.enqueue(&client, job()).await.unwrap();
+        done(&client, &[id]).await;
+        running.shutdown().await;
+    }
+}
+
 /// Waits until the producers of so many tables wait for announcements, and for nothing else.
 pub(crate) async fn all_wait(client: &Client, tables: i64) {
     let sql = "SELECT count(DISTINCT objid) FROM pg_locks
