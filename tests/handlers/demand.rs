@@ -176,16 +176,18 @@ async fn a_jobs_place_is_free_again_exactly_once_whatever_way_it_went() {
     running.shutdown().await;
 }
 
+/// Ends the arbiter that it runs on.
+async fn kill(_: Job<Value>, _: Context) -> Done {
+    actix_rt::Arbiter::current().stop();
+    std::future::pending().await
+}
+
 /// Its own arbiter's other jobs die with it, and all that died are tried again.
 #[actix::test]
 async fn a_worker_whose_arbiter_was_stopped_is_replaced_with_all_its_room() {
     let bench = Bench::with(|queue| queue.max_demand(4).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let gate = (probe, Gauge::default());
-    let kill = async |_: Job<Value>, _: Context| -> Done {
-        actix_rt::Arbiter::current().stop();
-        std::future::pending().await
-    };
     let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));
     let running = bench.start(handlers).await;
 
@@ -217,10 +219,6 @@ async fn jobs_run_on_after_every_arbiter_was_stopped() {
     let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let gate = (probe, Gauge::default());
-    let kill = async |_: Job<Value>, _: Context| -> Done {
-        actix_rt::Arbiter::current().stop();
-        std::future::pending().await
-    };
     let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));
     let running = bench.start(handlers).await;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_job_queue::{Backoff, Context, Handler, Handlers, Job, JobError, NewJob, Tuned};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::bench::{Bench, Done, HOUR, Note, Probe, eventually, hear, note, with};
 
@@ -131,54 +132,45 @@ impl Handler<Note> for Patient {
     }
 }
 
-/// Runs two attempts, and looks at their time-outs and waits.
-async fn shows_its_own_rules(handlers: Handlers, probe: Probe<Duration>, heard: impl AsyncFnOnce(&Bench, i64)) {
+/// Runs the attempts, and looks at the time-out and the wait of each, in seconds.
+async fn shows_its_own_rules(
+    handlers: Handlers,
+    probe: Probe<Duration>,
+    mut heard: UnboundedReceiver<Duration>,
+    rules: &[(i32, u64, u64)],
+) {
     let bench = Bench::new().await;
     let running = bench.start(handlers).await;
     let id = bench.enqueue(note("x")).await;
-    heard(&bench, id).await;
+    for (attempt, timeout, wait) in rules {
+        assert_eq!(hear(&mut heard).await, Duration::from_secs(*timeout));
+        assert!(bench.holds(id, &format!("expires - updated_at = interval '{timeout} s'")).await);
+        probe.open(1);
+        let waits = format!("state = 'RETRY' AND attempt = {attempt} AND {WAIT} = interval '{wait} s'");
+        eventually(&waits, async || bench.holds(id, &waits).await.then_some(())).await;
+        bench.hurry(id).await;
+    }
+    hear(&mut heard).await;
     probe.open(1);
     running.shutdown().await;
 }
 
 #[actix::test]
 async fn a_type_that_implements_handler_has_rules_of_its_own() {
-    let (probe, mut heard) = Probe::new();
+    let (probe, heard) = Probe::new();
     let handlers = Handlers::new().on("Note", Patient { probe: probe.clone() });
 
-    shows_its_own_rules(handlers, probe.clone(), async |bench, id| {
-        for (attempt, timeout, wait) in [(1, 1000, 7), (2, 2000, 14), (3, 3000, 28)] {
-            assert_eq!(hear(&mut heard).await, Duration::from_secs(timeout));
-            assert!(bench.holds(id, &format!("expires - updated_at = interval '{timeout} s'")).await);
-            probe.open(1);
-            let waits = format!("state = 'RETRY' AND attempt = {attempt} AND {WAIT} = interval '{wait} s'");
-            eventually(&waits, async || bench.holds(id, &waits).await.then_some(())).await;
-            bench.hurry(id).await;
-        }
-        hear(&mut heard).await;
-    })
-    .await;
+    shows_its_own_rules(handlers, probe, heard, &[(1, 1000, 7), (2, 2000, 14), (3, 3000, 28)]).await;
 }
 
 #[actix::test]
 async fn a_tuned_function_has_rules_of_its_own_and_they_come_before_those_of_its_handler() {
-    let (probe, mut heard) = Probe::new();
+    let (probe, heard) = Probe::new();
     let tuned = Tuned::new(Patient { probe: probe.clone() })
         .backoff(Backoff::from_fn(|attempt| Duration::from_secs(100 + u64::from(attempt.unsigned_abs()))))
         .execution_timeout(Duration::from_secs(500));
 
-    shows_its_own_rules(Handlers::new().on("Note", tuned), probe.clone(), async |bench, id| {
-        for (attempt, timeout, wait) in [(1, 500, 101), (2, 1000, 102)] {
-            assert_eq!(hear(&mut heard).await, Duration::from_secs(timeout));
-            assert!(bench.holds(id, &format!("expires - updated_at = interval '{timeout} s'")).await);
-            probe.open(1);
-            let waits = format!("state = 'RETRY' AND attempt = {attempt} AND {WAIT} = interval '{wait} s'");
-            eventually(&waits, async || bench.holds(id, &waits).await.then_some(())).await;
-            bench.hurry(id).await;
-        }
-        hear(&mut heard).await;
-    })
-    .await;
+    shows_its_own_rules(Handlers::new().on("Note", tuned), probe, heard, &[(1, 500, 101), (2, 1000, 102)]).await;
 }
 
 #[actix::test]
