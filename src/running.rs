@@ -182,11 +182,12 @@ impl Running {
         }
 
         let mut report = ShutdownReport { unreserved: unreserved + late, left, ..ShutdownReport::default() };
-        for (queue, (completed, failed, returned)) in self.queues.iter().zip(before) {
-            let now = queue.counts();
-            report.completed += now.0 - completed;
-            report.failed += now.1 - failed;
-            report.returned += now.2 - returned;
+        for (queue, before) in self.queues.iter().zip(before) {
+            let [completed, failed, returned, unsettled] = queue.counts();
+            report.completed += completed - before[0];
+            report.failed += failed - before[1];
+            report.returned += returned - before[2];
+            report.left += unsettled - before[3];
         }
         log::info!("shut down: {report}");
         report
@@ -214,13 +215,11 @@ async fn each<'a, Fut: Future>(queues: &'a [RunningQueue], work: impl Fn(&'a Run
 }
 
 impl RunningQueue {
-    fn counts(&self) -> (u64, u64, u64) {
+    /// Completed, failed, returned and unsettled attempts since the start.
+    fn counts(&self) -> [u64; 4] {
         let tally = &self.shared.tally;
-        (
-            tally.completed.load(Ordering::Relaxed),
-            tally.failed.load(Ordering::Relaxed),
-            tally.returned.load(Ordering::Relaxed),
-        )
+        [&tally.completed, &tally.failed, &tally.returned, &tally.unsettled]
+            .map(|counter| counter.load(Ordering::Relaxed))
     }
 
     async fn stop_claiming(&self) {
@@ -235,7 +234,7 @@ impl RunningQueue {
         match self.shared.store.unreserve(&self.shared.node, None).await {
             Ok(returned) => returned,
             Err(error) => {
-                log::warn!("{}; its reservations lapse by themselves", text::chain(&error).join(": "));
+                log::warn!("{}; its reservations lapse by themselves", text::line(&error));
                 0
             }
         }
@@ -256,7 +255,7 @@ impl RunningQueue {
         let outcomes = match shared.store.settle(&stuck).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                log::warn!("{}", text::chain(&error).join(": "));
+                log::warn!("{}", text::line(&error));
                 return u64::try_from(stuck.len()).unwrap_or(u64::MAX);
             }
         };
@@ -268,7 +267,7 @@ impl RunningQueue {
 
     async fn end(&self) {
         if let Err(error) = self.shared.store.retire_node(&self.shared.node).await {
-            log::debug!("{}", text::chain(&error).join(": "));
+            log::debug!("{}", text::line(&error));
         }
         if self.supervisor.send(Halt).await.is_err() {
             log::debug!("queue {}: the supervisor is gone", self.shared.store.name);

@@ -19,6 +19,11 @@ pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
     texts
 }
 
+/// The same in one line, for a log.
+pub(crate) fn line(error: &dyn Error) -> String {
+    chain(error).join(": ")
+}
+
 /// The text without what `jsonb` cannot hold, and no longer than 8 KiB.
 pub(crate) fn keepable(text: &str) -> String {
     let mut end = text.len().min(LONGEST);

@@ -1,5 +1,6 @@
 -- Guarantees that jobs with nothing to write are removed by the process that still holds them; many share
--- one commit. Waits for no lock: a row that somebody has locked is reported as busy.
+-- one commit. Waits for no lock: a row that somebody has locked is reported as busy, and one that is not there
+-- as gone.
 -- $1 ids, $2 leases
 WITH wanted AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease)
@@ -23,6 +24,7 @@ SELECT wanted.id,
             WHEN EXISTS (SELECT FROM {table} AS job
                           WHERE job.id = wanted.id AND job.lease = wanted.lease AND job.state = 'IN_PROGRESS')
             THEN 'BUSY'
+            WHEN NOT EXISTS (SELECT FROM {table} AS job WHERE job.id = wanted.id) THEN 'GONE'
             ELSE 'LOST'
        END AS outcome
   FROM wanted

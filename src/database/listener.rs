@@ -252,5 +252,5 @@ async fn lost(messages: &mut BoxStream<'static, Result<AsyncMessage, Error>>) ->
 
 /// The error with its causes: tokio-postgres' own text stops at "db error".
 fn explain(error: Error) -> String {
-    crate::text::chain(&error).join(": ")
+    crate::text::line(&error)
 }

@@ -60,33 +60,32 @@ impl<'a> Completion<'a> {
     /// Nothing of the completion was kept: a statement in it had failed, it was ended by SQL, or the
     /// database refused the commit or could not be asked about it in time.
     pub async fn commit(self) -> Result<Completed, CompletionError> {
+        let hold = Arc::clone(&self.hold);
+        hold.complete_by(self.end()).await?;
+        Ok(Completed::of(hold.lease))
+    }
+
+    async fn end(self) -> Result<(), CompletionError> {
         let Self { transaction, opened, store, hold } = self;
-        let checked = store.check_completion(&transaction, hold.lease, &opened).await;
-        hold.completing(true);
-        let outcome = match checked {
+        let ended = match store.check_completion(&transaction, hold.lease, &opened).await {
             Ok(()) => transaction
                 .commit()
                 .await
                 .map_err(|error| DatabaseError::statement(attempted(&store, &hold), error).into()),
             Err(error) => Err(error),
         };
-        match outcome {
-            Ok(()) => {}
+        match ended {
             // The handler may have ended the transaction by a COMMIT of its own.
-            Err(CompletionError::Ended { .. }) if resolve(&store, &hold, &opened).await? => {}
+            Err(CompletionError::Ended { .. }) if resolve(&store, &hold, &opened).await? => Ok(()),
             Err(CompletionError::Database(error)) if error.is_ambiguous() => {
                 if !resolve(&store, &hold, &opened).await? {
                     return Err(error.into());
                 }
                 log::info!("job {} was completed although the answer to its commit was lost", hold.lease.id);
+                Ok(())
             }
-            Err(error) => {
-                hold.completing(false);
-                return Err(error);
-            }
+            ended => ended,
         }
-        hold.commit();
-        Ok(Completed::of(hold.lease))
     }
 }
 

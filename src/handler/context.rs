@@ -8,7 +8,7 @@ use crate::{
     database::{Connection, Lane},
     error::{CompletionError, DatabaseError},
     run::{
-        desk::Desk,
+        desk::{Desk, PATIENCE},
         hold::{Cancelled, Hold},
     },
     store::{Settlement, Store},
@@ -98,20 +98,19 @@ impl Context {
     /// # Errors
     /// [`CompletionError::Lost`] if the job is no longer this attempt's; the database's error otherwise.
     pub async fn complete(&self) -> Result<Completed, CompletionError> {
-        self.hold.completing(true);
-        let removed = self.surroundings.desk.complete(self.hold.lease).await;
-        self.hold.completing(false);
-        match removed? {
-            Settlement::Completed => {
-                self.hold.commit();
-                Ok(Completed::of(self.hold.lease))
-            }
+        self.hold.complete_by(self.remove()).await?;
+        Ok(Completed::of(self.hold.lease))
+    }
+
+    async fn remove(&self) -> Result<(), CompletionError> {
+        match self.surroundings.desk.complete(self.hold.lease).await? {
+            Settlement::Completed => Ok(()),
             Settlement::Busy => Err(DatabaseError::Silent {
                 attempted: format!("remove job {}, whose row somebody keeps locked,", self.hold.lease.id),
-                waited: Duration::from_secs(60),
+                waited: PATIENCE,
             }
             .into()),
-            Settlement::Lost | Settlement::Settled(_) => {
+            Settlement::Gone | Settlement::Lost | Settlement::Settled(_) => {
                 self.hold.cancel(Cancelled::Lost);
                 Err(self.lost())
             }

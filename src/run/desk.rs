@@ -18,7 +18,7 @@ use crate::{
 const MOST: usize = 1_000;
 
 /// A database that is away this long has the holds lapse; what gives up here is found by a rescue.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How soon a row that somebody has locked is tried again, at first and at most.
 const BUSY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
@@ -49,7 +49,7 @@ impl Desk {
                         let store = &store;
                         Box::pin(async move { store.complete(&jobs).await })
                     };
-                    persist(jobs, Settlement::Completed, ask).await
+                    persist(jobs, ask).await
                 }
             }
         });
@@ -62,7 +62,7 @@ impl Desk {
                         let store = &store;
                         Box::pin(async move { store.settle(&jobs).await })
                     };
-                    persist(jobs, Settlement::Lost, ask).await
+                    persist(jobs, ask).await
                 }
             }
         });
@@ -144,12 +144,11 @@ async fn start(
     }
 }
 
-/// Asks until the database answers. Where an earlier answer was lost, a job that is gone went by that:
-/// `gone` says what that means. A statement that fails for good is asked once a job, so that none fails
-/// for another's sake.
+/// Asks until the database answers. Where an earlier answer was lost, a job whose row is gone went by that
+/// removal; one that is there still was lost. A statement that fails for good is asked once a job, so that
+/// none fails for another's sake.
 async fn persist<'a, T: Clone>(
     jobs: Vec<T>,
-    gone: Settlement,
     ask: impl Fn(Vec<T>) -> BoxFuture<'a, Result<Vec<Settlement>, DatabaseError>>,
 ) -> Vec<Result<Settlement, DatabaseError>> {
     let begun = Instant::now();
@@ -160,7 +159,9 @@ async fn persist<'a, T: Clone>(
             Ok(outcomes) => {
                 return outcomes
                     .into_iter()
-                    .map(|outcome| Ok(if ambiguous && outcome == Settlement::Lost { gone } else { outcome }))
+                    .map(|outcome| {
+                        Ok(if ambiguous && outcome == Settlement::Gone { Settlement::Completed } else { outcome })
+                    })
                     .collect();
             }
             Err(error) if error.is_passing() && begun.elapsed() < PATIENCE => {
@@ -173,7 +174,8 @@ async fn persist<'a, T: Clone>(
             Err(_) => {
                 let mut outcomes = Vec::with_capacity(jobs.len());
                 for job in jobs {
-                    outcomes.push(ask(vec![job]).await.map(|outcomes| outcomes.first().copied().unwrap_or(gone)));
+                    let alone = ask(vec![job]).await;
+                    outcomes.push(alone.map(|outcomes| outcomes.first().copied().unwrap_or(Settlement::Lost)));
                 }
                 return outcomes;
             }
@@ -183,7 +185,7 @@ async fn persist<'a, T: Clone>(
 
 /// The first failure is news; those that follow are the same.
 fn report(error: &DatabaseError, failures: u32) {
-    let cause = crate::text::chain(error).join(": ");
+    let cause = crate::text::line(error);
     if failures == 0 {
         log::warn!("{cause}; trying again until the database is back");
     } else {

@@ -11,7 +11,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, LONGEST};
 use crate::store::Lease;
 
 /// Why a job was taken from its handler.
@@ -47,8 +47,7 @@ pub(crate) struct Hold {
 
 impl Hold {
     pub(crate) fn new(lease: Lease, attempt: i32, timeout: Duration, backoff: Backoff, sent: Instant) -> Self {
-        let far = Duration::from_secs(100 * 365 * 24 * 3600);
-        let whole = timeout.saturating_mul(attempt.max(1).unsigned_abs()).min(far);
+        let whole = timeout.saturating_mul(attempt.max(1).unsigned_abs()).min(LONGEST);
         Self {
             lease,
             attempt,
@@ -75,15 +74,18 @@ impl Hold {
         self.reason.get().copied()
     }
 
-    /// The removal is on its way to the database, whose answer tells whether the job was lost: a heartbeat
-    /// that misses the row meanwhile tells nothing.
-    pub(crate) fn completing(&self, under_way: bool) {
-        self.completing.store(under_way, Ordering::Release);
-    }
-
-    /// The completion has committed: whatever the handler does next, the job is done.
-    pub(crate) fn commit(&self) {
-        self.committed.store(true, Ordering::Release);
+    /// Waits for a removal that is on its way to the database. Its answer tells whether the job was lost: a
+    /// heartbeat that misses the row meanwhile tells nothing. Once it has succeeded, the job is done, whatever
+    /// the handler does next.
+    pub(crate) async fn complete_by<T, E>(&self, removal: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.completing.store(true, Ordering::Release);
+        let outcome = removal.await;
+        if outcome.is_ok() {
+            self.committed.store(true, Ordering::Release);
+        }
+        // Only now: a heartbeat in between must find one or the other.
+        self.completing.store(false, Ordering::Release);
+        outcome
     }
 
     /// The handler has ended, and its performer is about to settle the attempt: what outruns its time now is
@@ -155,13 +157,12 @@ impl Holds {
         self.lock().held.keys().copied().collect()
     }
 
-    /// Takes away what was asked about and is no longer this process's; how many.
-    pub(crate) fn lose(&self, asked: &[Lease], kept: &HashSet<Lease>) -> usize {
+    /// Takes away what was asked about and is no longer this process's.
+    pub(crate) fn lose(&self, asked: &[Lease], kept: &HashSet<Lease>) {
         let inner = self.lock();
         let lost = asked.iter().filter(|lease| !kept.contains(lease)).filter_map(|lease| inner.held.get(lease));
         lost.filter(|hold| !hold.is_committed() && !hold.completing.load(Ordering::Acquire))
-            .map(|hold| hold.cancel(Cancelled::Lost))
-            .count()
+            .for_each(|hold| hold.cancel(Cancelled::Lost));
     }
 
     /// Attempts whose handlers have outrun their time by more than `grace`: their own arbiter did not see to it.

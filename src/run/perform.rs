@@ -47,7 +47,7 @@ pub(crate) async fn perform(shared: Arc<Shared>, dispatch: Rc<Dispatch>, job: Re
     let started = match shared.desk.start(reserved, timeout).await {
         Ok(Some(started)) => started,
         Ok(None) => return log::debug!("job {} is reserved no longer and was not performed", job.id),
-        Err(error) => return log::warn!("{}", text::chain(&error).join(": ")),
+        Err(error) => return log::warn!("{}", text::line(&error)),
     };
     let hold = Hold::new(started.lease, started.attempt, timeout, backoff, sent);
     let Some(held) = shared.holds.take(hold) else {
@@ -152,7 +152,6 @@ async fn conclude(shared: &Shared, hold: &Hold, ending: Ending, kind: &str, max_
         Ending::Cancelled(Cancelled::TimedOut) => retry(hold, vec![timed_out(hold)]),
         Ending::Cancelled(Cancelled::ShutDown) => Verdict::Return,
         Ending::Cancelled(Cancelled::Lost) => {
-            shared.tally.lost.fetch_add(1, Ordering::Relaxed);
             return log::warn!("{job} was lost to a rescue, a requeue or a delete, and its handler was stopped");
         }
     };
@@ -183,7 +182,6 @@ pub(crate) async fn settle(shared: &Shared, lease: Lease, verdict: Verdict, job:
     };
     match shared.desk.settle(lease, verdict).await {
         Ok(Settlement::Settled(State::Scheduled)) => {
-            tally.snoozed.fetch_add(1, Ordering::Relaxed);
             log::debug!("{job} {why}");
         }
         Ok(Settlement::Settled(State::Available)) => {
@@ -194,8 +192,7 @@ pub(crate) async fn settle(shared: &Shared, lease: Lease, verdict: Verdict, job:
             tally.failed.fetch_add(1, Ordering::Relaxed);
             log::warn!("{job} failed and is {state}: {why}");
         }
-        Ok(Settlement::Lost | Settlement::Completed) => {
-            tally.lost.fetch_add(1, Ordering::Relaxed);
+        Ok(Settlement::Lost | Settlement::Gone | Settlement::Completed) => {
             log::warn!("{job} was lost to a rescue, a requeue or a delete before it failed: {why}");
         }
         Ok(Settlement::Busy) => {
@@ -204,7 +201,7 @@ pub(crate) async fn settle(shared: &Shared, lease: Lease, verdict: Verdict, job:
         }
         Err(error) => {
             tally.unsettled.fetch_add(1, Ordering::Relaxed);
-            let cause = text::chain(&error).join(": ");
+            let cause = text::line(&error);
             log::warn!("{job} failed and waits for its hold to lapse, since {cause}: {why}");
         }
     }

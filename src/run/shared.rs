@@ -29,9 +29,8 @@ pub(crate) struct Shared {
 pub(crate) struct Tally {
     pub(crate) completed: AtomicU64,
     pub(crate) failed: AtomicU64,
-    pub(crate) snoozed: AtomicU64,
-    pub(crate) lost: AtomicU64,
     pub(crate) returned: AtomicU64,
+    /// Attempts that could not be settled: their rows are held until a rescue.
     pub(crate) unsettled: AtomicU64,
     /// Says once that the database cannot be reached, and once that it can.
     away: AtomicBool,
@@ -93,7 +92,7 @@ impl Tally {
     /// Logs the first failure and the recovery, not each try.
     pub(crate) fn away(&self, error: &crate::error::DatabaseError) {
         if !self.away.swap(true, Ordering::AcqRel) {
-            log::warn!("{}; trying again until the database is back", crate::text::chain(error).join(": "));
+            log::warn!("{}; trying again until the database is back", crate::text::line(error));
         }
     }
 

@@ -34,6 +34,8 @@ pub(crate) enum Settlement {
     Busy,
     /// The job is no longer this attempt's.
     Lost,
+    /// There is no such row: this attempt's removal took it, if one was sent before, or somebody else's.
+    Gone,
 }
 
 /// A transaction in which the job is already removed.
@@ -191,6 +193,7 @@ fn settlement(outcome: &str) -> Settlement {
     match outcome {
         "DONE" => Settlement::Completed,
         "BUSY" => Settlement::Busy,
+        "GONE" => Settlement::Gone,
         state => State::from_str(state).map_or(Settlement::Lost, Settlement::Settled),
     }
 }

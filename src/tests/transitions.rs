@@ -174,7 +174,21 @@ async fn a_completed_job_is_deleted_and_only_by_its_holder() {
 
     assert_eq!(table.store.complete(&[late, job]).await.unwrap(), [Settlement::Lost, Settlement::Completed]);
     assert_eq!(table.row(job.id).await, None);
-    assert_eq!(table.store.complete(&[job]).await.unwrap(), [Settlement::Lost]);
+    assert_eq!(table.store.complete(&[job]).await.unwrap(), [Settlement::Gone]);
+}
+
+/// Whoever asks again because an answer was lost must not take a job for done that waits to be run again.
+#[actix::test]
+async fn a_removal_tells_a_row_that_is_gone_from_one_that_was_rescued() {
+    let table = Table::new().await;
+    let (rescued, gone) = (table.started("", "").await, table.started("", "").await);
+    table.store.complete(&[gone]).await.unwrap();
+    table.kill(table.node.id).await;
+    table.store.sweep().await.unwrap();
+
+    let outcomes = table.store.complete(&[rescued, gone]).await.unwrap();
+
+    assert_eq!(outcomes, [Settlement::Lost, Settlement::Gone]);
 }
 
 #[actix::test]
