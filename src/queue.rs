@@ -234,6 +234,14 @@ impl QueueBuilder {
         self
     }
 
+    /// For how long this process claims jobs ahead of its workers at the pace it has right now, 20 ms unless
+    /// given; zero claims for free workers only. It hides the claim from workers that end jobs quickly; a more
+    /// urgent job, or one that another process could start, may wait so much longer.
+    pub fn claim_ahead(mut self, time: Duration) -> Self {
+        self.settings.claim_ahead = time;
+        self
+    }
+
     /// How long running handlers may go on after a shutdown began, 30 s unless given.
     pub fn shutdown_timeout(mut self, grace: Duration) -> Self {
         self.settings.shutdown_timeout = grace;
@@ -247,8 +255,8 @@ impl QueueBuilder {
     }
 
     /// Takes what the environment says: `<prefix>_MAX_DEMAND`, `_ARBITERS`, `_POLL_INTERVAL`,
-    /// `_RESERVATION_TIMEOUT`, `_EXECUTION_TIMEOUT`, `_RETRY_TIMEOUT`, `_DEAD_AFTER`, `_SHUTDOWN_TIMEOUT`
-    /// (such as `500ms`, `30s`, `5m`, `1h`) and `_LOG_LEVEL`.
+    /// `_RESERVATION_TIMEOUT`, `_EXECUTION_TIMEOUT`, `_RETRY_TIMEOUT`, `_DEAD_AFTER`, `_SHUTDOWN_TIMEOUT`,
+    /// `_CLAIM_AHEAD` (such as `500ms`, `30s`, `5m`, `1h`) and `_LOG_LEVEL`.
     pub fn from_env(mut self, prefix: &str) -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))

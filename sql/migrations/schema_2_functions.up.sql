@@ -42,6 +42,15 @@ BEGIN
 END
 {body};
 
+-- Guarantees that a statement which finds its job lost, or its transaction ended by somebody else, takes
+-- everything else that was sent with it down with it, under a code that the library knows.
+CREATE FUNCTION {schema}.job_queue_refuse(code text, reason text) RETURNS text
+LANGUAGE plpgsql AS {body}
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = code, MESSAGE = reason;
+END
+{body};
+
 -- Guarantees that a failed attempt is kept with its time and number, and that no job gathers them without
 -- bound: the newest 20 stay.
 CREATE FUNCTION {schema}.job_queue_record(errors jsonb, attempt integer, error jsonb) RETURNS jsonb

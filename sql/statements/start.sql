@@ -11,7 +11,8 @@ UPDATE {table} AS job
   FROM unnest($1::bigint[], $2::bigint[], $3::float8[]) AS wanted (id, lease, timeout)
  WHERE job.id = wanted.id
    AND job.lease = wanted.lease
-   AND job.state = 'RESERVED'
+   -- Compared so, no partial index answers for the state: each row is found by its key.
+   AND job.state COLLATE "C" = 'RESERVED'
    AND job.node = $4
    AND job.expires > now()
 RETURNING job.id, job.lease, job.attempt

@@ -79,8 +79,8 @@ impl WorkerActor {
         }
     }
 
-    fn demand(&self, jobs: usize, ctx: &Context<Self>) {
-        let demand = Demand { worker: self.id, epoch: self.epoch, jobs, performer: ctx.address() };
+    fn demand(&self, jobs: usize, ended: usize, ctx: &Context<Self>) {
+        let demand = Demand { worker: self.id, epoch: self.epoch, jobs, ended, performer: ctx.address() };
         let sent = self.members.producer().map(|producer| producer.try_send(demand));
         if !matches!(sent, Some(Ok(()))) {
             // The next producer asks for all the room there is.
@@ -118,7 +118,7 @@ impl Handler<Vacated> for WorkerActor {
     fn handle(&mut self, _: Vacated, ctx: &mut Self::Context) {
         while self.jobs.try_join_next().is_some() {}
         self.busy -= 1;
-        self.demand(1, ctx);
+        self.demand(1, 1, ctx);
     }
 }
 
@@ -127,6 +127,6 @@ impl Handler<Ask> for WorkerActor {
 
     fn handle(&mut self, Ask { epoch }: Ask, ctx: &mut Self::Context) {
         self.epoch = epoch;
-        self.demand(self.slots.saturating_sub(self.busy), ctx);
+        self.demand(self.slots.saturating_sub(self.busy), 0, ctx);
     }
 }

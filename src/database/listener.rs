@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
+use postgres_types::Type;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -17,7 +18,7 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Error};
 
 use super::{
-    pool::{Connect, Listening},
+    pool::{Connect, Lane, Listening},
     subscription::{Ask, Command, Signal, Subscription, answer, release},
 };
 use crate::{name::quote_identifier, run::backoff::reconnect_delay};
@@ -33,7 +34,8 @@ impl Listener {
     /// Starts the task; it connects once somebody subscribes, and ends with the last handle.
     pub(crate) fn start(connect: Arc<dyn Connect>, timeout: Duration, io: &Handle) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        io.spawn(Task { connect, timeout, inbox, subscribers: HashMap::new(), connections: 0 }.run());
+        let probe = connect.listens_at_the_pools().then(|| format!("actix_job_queue_probe_{:x}", fastrand::u64(..)));
+        io.spawn(Task { connect, timeout, inbox, subscribers: HashMap::new(), connections: 0, probe }.run());
         Self { commands, subscriptions: AtomicU64::new(0) }
     }
 
@@ -56,6 +58,8 @@ struct Task {
     inbox: mpsc::UnboundedReceiver<Command>,
     subscribers: HashMap<u64, Subscriber>,
     connections: u64,
+    /// A channel on which a pool's connection says that it is heard here; none where it cannot be.
+    probe: Option<String>,
 }
 
 /// Why a connection is no longer listened on.
@@ -129,7 +133,8 @@ impl Task {
 
     /// Connects and listens on every channel, within the time-out.
     async fn listen(&self) -> Result<Listening, String> {
-        let channels = self.subscribers.values().map(|subscriber| quote_identifier(&subscriber.channel));
+        let channels = self.subscribers.values().map(|subscriber| &subscriber.channel).chain(&self.probe);
+        let channels = channels.map(|channel| quote_identifier(channel));
         let listen: String = channels.map(|channel| format!("LISTEN {channel};")).collect();
         let establish = async {
             let (client, mut messages) = self.connect.listen().await.map_err(explain)?;
@@ -153,6 +158,9 @@ impl Task {
         // Whoever subscribed looks once now: what came before LISTEN was not heard.
         self.tell(|signal| signal.connection = Some(connection));
         let client = Arc::new(client);
+        if let Some(probe) = self.probe.clone() {
+            tokio::spawn(send_probe(Arc::clone(&self.connect), probe));
+        }
         loop {
             tokio::select! {
                 message = messages.next() => match message {
@@ -229,6 +237,9 @@ impl Task {
 
     /// Tells all whose channel it is.
     fn pass(&self, channel: &str) {
+        if self.probe.as_deref() == Some(channel) {
+            self.connect.trust_sessions();
+        }
         for subscriber in self.subscribers.values().filter(|subscriber| subscriber.channel == channel) {
             subscriber.sender.send_modify(|signal| signal.notified += 1);
         }
@@ -236,6 +247,20 @@ impl Task {
 
     fn hears(&self, channel: &str) -> bool {
         self.subscribers.values().any(|subscriber| subscriber.channel == channel)
+    }
+}
+
+/// Notifies over a connection of a pool's. A pooler that hands sessions round delivers it to whoever holds the
+/// session at that moment, never to a client that lies idle; so whoever hears it has a session of its own.
+async fn send_probe(connect: Arc<dyn Connect>, channel: String) {
+    let attempted = "see whether sessions stay with their connections";
+    let told = match connect.get(Lane::Control, attempted).await {
+        Ok(connection) => connection.query_typed("SELECT pg_notify($1, '')", &[(&channel, Type::TEXT)]).await.is_ok(),
+        Err(_) => false,
+    };
+    if !told {
+        // The next connection tries again; until then statements are planned each time.
+        log::debug!("could not {attempted}");
     }
 }
 

@@ -67,14 +67,7 @@ impl<'a> Completion<'a> {
 
     async fn end(self) -> Result<(), CompletionError> {
         let Self { transaction, opened, store, hold } = self;
-        let ended = match store.check_completion(&transaction, hold.lease, &opened).await {
-            Ok(()) => transaction
-                .commit()
-                .await
-                .map_err(|error| DatabaseError::statement(attempted(&store, &hold), error).into()),
-            Err(error) => Err(error),
-        };
-        match ended {
+        match store.commit_completion(transaction, hold.lease, &opened).await {
             // The handler may have ended the transaction by a COMMIT of its own.
             Err(CompletionError::Ended { .. }) if resolve(&store, &hold, &opened).await? => Ok(()),
             Err(CompletionError::Database(error)) if error.is_ambiguous() => {

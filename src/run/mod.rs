@@ -1,5 +1,6 @@
 //! What the actors decide and do, in plain functions and types that name no actor.
 
+pub(crate) mod ahead;
 pub(crate) mod backoff;
 pub(crate) mod batch;
 pub(crate) mod care;

@@ -58,7 +58,7 @@ impl Store {
         let timeouts: Vec<_> = wanted.iter().map(|(_, timeout)| timeout.as_secs_f64()).collect();
         let rows = self
             .database
-            .query(
+            .query_planned(
                 Lane::Control,
                 &self.attempted("start jobs"),
                 &self.sql.start,

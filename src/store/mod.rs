@@ -1,6 +1,7 @@
 //! All that is said to the database about a queue; every statement stands in `sql/`.
 
 mod claim;
+mod completion;
 mod inspect;
 mod jobs;
 mod settle;
@@ -13,7 +14,8 @@ use crate::{database::Database, job::ParamsKind, name::QueueName};
 
 pub(crate) use {
     claim::{Claim, Started},
-    settle::{CommitOutcome, Opened, Settlement, Verdict},
+    completion::{CommitOutcome, Opened, Write},
+    settle::{Settlement, Verdict},
     statements::{Statements, fill},
     sweep::Swept,
 };

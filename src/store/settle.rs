@@ -1,14 +1,14 @@
-use std::{str::FromStr, time::Duration};
-
-use postgres_types::Type;
-use tokio_postgres::{Transaction, error::SqlState};
-
-use super::{Lease, Store, statements};
-use crate::{
-    database::Lane,
-    error::{CompletionError, DatabaseError},
-    job::State,
+use std::{
+    collections::{HashMap, HashSet},
+    str::FromStr,
+    time::Duration,
 };
+
+use postgres_types::{ToSql, Type};
+use tokio_postgres::Row;
+
+use super::{Lease, Store};
+use crate::{database::Lane, error::DatabaseError, job::State};
 
 /// What is to become of a job whose attempt did not complete.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,89 +38,33 @@ pub(crate) enum Settlement {
     Gone,
 }
 
-/// A transaction in which the job is already removed.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// The transaction's number, by which its outcome can be asked for.
-    pub(crate) xid: String,
-}
-
-/// What became of a commit whose answer was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CommitOutcome {
-    Committed,
-    Aborted,
-    /// The server has not noticed yet that the connection is gone.
-    InProgress,
-}
-
 impl Store {
-    /// Removes the job in the transaction; none if it was lost.
-    pub(crate) async fn begin_completion(
-        &self,
-        transaction: &Transaction<'_>,
-        job: Lease,
-    ) -> Result<Option<Opened>, DatabaseError> {
-        let row = transaction
-            .query_typed_opt(&self.sql.begin_completion, &[(&job.id, Type::INT8), (&job.lease, Type::INT8)])
-            .await
-            .map_err(|error| DatabaseError::statement(self.attempted(&format!("remove job {}", job.id)), error))?;
-        Ok(row.map(|row| Opened { xid: row.get("xid") }))
-    }
-
-    /// Makes sure that the transaction is still the one that was opened, and can commit.
-    pub(crate) async fn check_completion(
-        &self,
-        transaction: &Transaction<'_>,
-        job: Lease,
-        opened: &Opened,
-    ) -> Result<(), CompletionError> {
-        let answer = transaction.query_typed_one(statements::CHECK_COMPLETION, &[]).await;
-        match answer.map(|row| row.get::<_, Option<String>>("xid")) {
-            Ok(Some(xid)) if xid == opened.xid => Ok(()),
-            Ok(_) => Err(CompletionError::Ended { queue: self.name.to_string(), id: job.id }),
-            Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
-                Err(CompletionError::Aborted { queue: self.name.to_string(), id: job.id })
-            }
-            Err(error) => {
-                Err(DatabaseError::statement(self.attempted(&format!("complete job {}", job.id)), error).into())
-            }
-        }
-    }
-
-    /// Asks what became of a transaction, over another connection: one of those that completions never hold,
-    /// for all of the others may be waiting for this very answer.
-    pub(crate) async fn completion_outcome(&self, job: Lease, opened: &Opened) -> Result<CommitOutcome, DatabaseError> {
-        let attempted = self.attempted("look what became of a completion");
-        let rows = self
-            .database
-            .query(
-                Lane::Control,
-                &attempted,
-                &self.sql.completion_outcome,
-                &[(&opened.xid, Type::TEXT), (&job.id, Type::INT8), (&job.lease, Type::INT8)],
-            )
-            .await?;
-        Ok(match rows.first().and_then(|row| row.get::<_, Option<&str>>("outcome")) {
-            Some("committed") => CommitOutcome::Committed,
-            Some("in progress") => CommitOutcome::InProgress,
-            _ => CommitOutcome::Aborted,
-        })
-    }
-
     /// Removes jobs that are done; one outcome a job, in their order.
     pub(crate) async fn complete(&self, jobs: &[Lease]) -> Result<Vec<Settlement>, DatabaseError> {
         let (ids, leases) = unzip(jobs.iter().copied());
-        let rows = self
-            .database
-            .query(
-                Lane::Control,
-                &self.attempted("remove completed jobs"),
-                &self.sql.complete,
-                &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)],
-            )
-            .await?;
-        Ok(in_order(jobs.iter().copied(), &rows))
+        let attempted = self.attempted("remove completed jobs");
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
+        let rows = self.database.query_planned(Lane::Control, &attempted, &self.sql.complete, &parameters).await?;
+        let completed: HashSet<_> = rows.iter().map(lease).collect();
+        let missed: Vec<_> = jobs.iter().filter(|job| !completed.contains(job)).copied().collect();
+        let why = if missed.is_empty() { HashMap::new() } else { self.why_missed(&missed).await };
+        let outcome = |job| why.get(job).copied().unwrap_or(Settlement::Completed);
+        Ok(jobs.iter().map(outcome).collect())
+    }
+
+    /// Why each of these could not be removed. Whoever cannot be told counts as busy and asks again: an error would
+    /// have those that were removed asked for once more, and be found gone.
+    async fn why_missed(&self, jobs: &[Lease]) -> HashMap<Lease, Settlement> {
+        let (ids, leases) = unzip(jobs.iter().copied());
+        let attempted = self.attempted("look why jobs could not be removed");
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
+        match self.database.query(Lane::Control, &attempted, &self.sql.missed, &parameters).await {
+            Ok(rows) => jobs.iter().copied().zip(in_order(jobs.iter().copied(), &rows)).collect(),
+            Err(error) => {
+                log::debug!("{}", crate::text::line(&error));
+                jobs.iter().map(|job| (*job, Settlement::Busy)).collect()
+            }
+        }
     }
 
     /// Settles attempts that did not complete; one outcome a job, in their order.
@@ -181,17 +125,18 @@ fn unzip(jobs: impl Iterator<Item = Lease>) -> (Vec<i64>, Vec<i64>) {
 }
 
 /// The answers in the order of the questions; one that is missing would be a lost job.
-fn in_order(jobs: impl Iterator<Item = Lease>, rows: &[tokio_postgres::Row]) -> Vec<Settlement> {
-    let answers: std::collections::HashMap<Lease, Settlement> = rows
-        .iter()
-        .map(|row| (Lease { id: row.get("id"), lease: row.get("lease") }, settlement(row.get("outcome"))))
-        .collect();
+fn in_order(jobs: impl Iterator<Item = Lease>, rows: &[Row]) -> Vec<Settlement> {
+    let answers: HashMap<Lease, Settlement> =
+        rows.iter().map(|row| (lease(row), settlement(row.get("outcome")))).collect();
     jobs.map(|job| answers.get(&job).copied().unwrap_or(Settlement::Lost)).collect()
+}
+
+fn lease(row: &Row) -> Lease {
+    Lease { id: row.get("id"), lease: row.get("lease") }
 }
 
 fn settlement(outcome: &str) -> Settlement {
     match outcome {
-        "DONE" => Settlement::Completed,
         "BUSY" => Settlement::Busy,
         "GONE" => Settlement::Gone,
         state => State::from_str(state).map_or(Settlement::Lost, Settlement::Settled),

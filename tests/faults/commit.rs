@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_job_queue::{CompletionError, Context, DatabaseOptions, Handlers, Job, Listen};
 use tokio::sync::mpsc;
+use tokio_postgres::types::Type;
 
 use crate::{
     harness::{Entry, all_entered, migrated, number, queue, write},
@@ -65,16 +66,6 @@ async fn a_commit_that_does_not_reach_the_server_is_found_not_to_have_happened_a
     assert!(matches!(commits[..], [Err(CompletionError::Database(_)), Ok(())]), "{commits:?}");
 }
 
-/// The look whether the transaction can commit is the last statement before it.
-#[actix::test]
-async fn a_connection_that_breaks_before_the_commit_is_sent_leaves_nothing_and_the_job_runs_again() {
-    let db = TestDb::new().await;
-
-    let commits = commits_under(&db, Mode::LoseAnswerTo("pg_current_xact_id_if_assigned")).await;
-
-    assert!(matches!(commits[..], [Err(CompletionError::Database(_)), Ok(())]), "{commits:?}");
-}
-
 /// A completion of nothing but the removal shares its statement with others'.
 #[actix::test]
 async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_does_not_run_again() {
@@ -107,4 +98,50 @@ async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_do
     assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
     assert_eq!(running.shutdown().await.left, 0);
     assert!(told.try_recv().is_err(), "it ran again");
+}
+
+/// Performs one job by `complete_with` through a proxy that is in `fault` at first; how often its handler ran.
+async fn completes_with_one_statement_under(fault: Mode) -> usize {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let proxy = Arc::new(Proxy::start(db.address()).await);
+    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
+    let jobs = queue(&proxy.url(&db.name), options, |queue| queue).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handlers = Handlers::new().any({
+        let proxy = Arc::clone(&proxy);
+        move |job: Job<Entry>, ctx: Context| {
+            let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
+            async move {
+                proxy.set(fault);
+                tell.send(())?;
+                let mend = tokio::spawn(async move {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    proxy.set(Mode::Pass);
+                });
+                let sql = "INSERT INTO ledger (job_id, n, pid) VALUES ($1, $2, pg_backend_pid()) /* the write */";
+                let completed = ctx.complete_with(sql, &[(&job.id, Type::INT8), (&job.params.n, Type::INT8)]).await?;
+                mend.await?;
+                Ok(completed)
+            }
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+    let client = db.client().await;
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+    all_entered(&client, 1).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.returned, report.failed), (0, 0, 0), "{report}");
+    assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
+    std::iter::from_fn(|| told.try_recv().ok()).count()
+}
+
+#[actix::test]
+async fn a_statement_whose_answer_is_lost_is_found_to_have_happened() {
+    assert_eq!(completes_with_one_statement_under(Mode::LoseAnswerTo("the write")).await, 1);
+}
+
+#[actix::test]
+async fn a_statement_that_does_not_reach_the_server_is_sent_again_by_the_same_attempt() {
+    assert_eq!(completes_with_one_statement_under(Mode::CutBefore("the write")).await, 1);
 }

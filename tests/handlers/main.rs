@@ -8,6 +8,7 @@ mod support;
 mod bench;
 mod blocking;
 mod cancellation;
+mod complete_with;
 mod completion;
 mod demand;
 mod ends;
