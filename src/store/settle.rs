@@ -1,4 +1,4 @@
-use std::{str::FromStr, time::Duration};
+use std::{collections::HashSet, str::FromStr, time::Duration};
 
 use postgres_types::Type;
 use tokio_postgres::{Transaction, error::SqlState};
@@ -66,6 +66,28 @@ impl Store {
             .await
             .map_err(|error| DatabaseError::statement(self.attempted(&format!("remove job {}", job.id)), error))?;
         Ok(row.map(|row| Opened { xid: row.get("xid") }))
+    }
+
+    /// Removes all these jobs in the transaction; or tells which of them were lost, and then the transaction must
+    /// not commit.
+    pub(crate) async fn begin_batch(
+        &self,
+        transaction: &Transaction<'_>,
+        jobs: &[Lease],
+    ) -> Result<Result<Opened, Vec<Lease>>, DatabaseError> {
+        let (ids, leases) = unzip(jobs.iter().copied());
+        let rows = transaction
+            .query_typed(&self.sql.begin_batch, &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)])
+            .await
+            .map_err(|error| {
+                DatabaseError::statement(self.attempted(&format!("remove a batch of {} jobs", jobs.len())), error)
+            })?;
+        let removed: HashSet<_> = rows.iter().map(|row| Lease { id: row.get("id"), lease: row.get("lease") }).collect();
+        let lost: Vec<_> = jobs.iter().filter(|job| !removed.contains(job)).copied().collect();
+        Ok(match rows.first() {
+            Some(row) if lost.is_empty() => Ok(Opened { xid: row.get("xid") }),
+            _ => Err(lost),
+        })
     }
 
     /// Makes sure that the transaction is still the one that was opened, and can commit.
