@@ -237,6 +237,12 @@ pub enum CompletionError {
         /// What is wrong with it, and what to do instead.
         problem: String,
     },
+    /// No job of the batch was left in it when it was to be completed.
+    #[error("every job of this batch of queue {queue} has failed or is completed: there is nothing left to complete")]
+    NothingLeft {
+        /// The queue.
+        queue: String,
+    },
     /// The database could not be reached, or refused.
     #[error(transparent)]
     Database(#[from] DatabaseError),

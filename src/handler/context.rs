@@ -14,7 +14,8 @@ use crate::{
     run::{
         backoff::reconnect_delay,
         desk::{Desk, PATIENCE},
-        hold::{Cancelled, Hold},
+        hold::{Cancelled, Hold, complete_by},
+        shared::Shared,
     },
     store::{Lease, Settlement, Store, Write},
 };
@@ -27,20 +28,26 @@ pub(crate) struct Surroundings {
     pub(crate) draining: CancellationToken,
 }
 
-/// A handler's way back to its queue: it completes the job, and tells when the job is taken away.
+/// Where a handler's completions are opened, one at a time.
 #[derive(Debug)]
-pub struct Context {
-    surroundings: Surroundings,
-    hold: Arc<Hold>,
+pub(super) struct Opener {
+    pub(super) surroundings: Surroundings,
     /// The connection of the completion that is open, the last that is there; it lives here so that a
     /// transaction can borrow it. Those before it lay idle through a restart of the server, and showed it at
     /// their first statement.
     connections: [Option<Connection>; 3],
 }
 
+/// A handler's way back to its queue: it completes the job, and tells when the job is taken away.
+#[derive(Debug)]
+pub struct Context {
+    opener: Opener,
+    hold: Arc<Hold>,
+}
+
 impl Context {
     pub(crate) fn new(surroundings: Surroundings, hold: Arc<Hold>) -> Self {
-        Self { surroundings, hold, connections: Default::default() }
+        Self { opener: Opener::new(surroundings), hold }
     }
 
     /// Opens the completion: a transaction in which the job is already removed.
@@ -59,27 +66,7 @@ impl Context {
     /// # Errors
     /// As [`Context::begin`].
     pub async fn begin_with(&mut self, isolation: IsolationLevel) -> Result<Completion<'_>, CompletionError> {
-        let lost = self.lost();
-        let Surroundings { store, .. } = &self.surroundings;
-        let attempted = format!("complete job {} of queue {}", self.hold.lease.id, store.name);
-        // The connection before may still be busy with a rollback; it waits for that in the pool.
-        self.connections = Default::default();
-        let last = self.connections.len();
-        for (tries, place) in (1..).zip(&mut self.connections) {
-            let connection = place.insert(store.database.get(Lane::Work, &attempted).await?);
-            let plans = connection.plans();
-            let transaction = match connection.build_transaction().isolation_level(isolation).start().await {
-                Ok(transaction) => transaction,
-                Err(_) if tries < last => continue,
-                Err(error) => return Err(DatabaseError::statement(attempted, error).into()),
-            };
-            let Some(opened) = store.begin_completion(&transaction, &plans, self.hold.lease).await? else {
-                self.hold.cancel(Cancelled::Lost);
-                break;
-            };
-            return Ok(Completion::new(transaction, opened, store.clone(), Arc::clone(&self.hold)));
-        }
-        Err(lost)
+        self.opener.open(vec![Arc::clone(&self.hold)], isolation).await
     }
 
     /// Completes the job by one statement of its own, both in one transaction and one round trip: the fastest
@@ -109,7 +96,7 @@ impl Context {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Completed, CompletionError> {
-        let Surroundings { store, .. } = &self.surroundings;
+        let Surroundings { store, .. } = &self.opener.surroundings;
         let lease = self.hold.lease;
         let write = Write::new(sql, parameters).map_err(|problem| CompletionError::Statement {
             queue: store.name.to_string(),
@@ -118,20 +105,20 @@ impl Context {
         })?;
         // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
         let removal = store.database.io().spawn(complete_with(store.clone(), lease, write, self.hold.deadline));
-        let kept = async {
+        let removal = async {
             match removal.await {
-                Ok(outcome) => outcome.map_err(CompletionError::Database),
-                // The runtime has ended under it, and the process with it.
-                Err(_) => Ok(false),
+                Ok(Ok(true)) => Ok(()),
+                Ok(Err(error)) => Err(error.into()),
+                // Without an answer the runtime has ended under it, and the process with it.
+                Ok(Ok(false)) | Err(_) => {
+                    self.hold.cancel(Cancelled::Lost);
+                    Err(self.opener.surroundings.lost(lease))
+                }
             }
         };
-        let done = self.hold.complete_by(async { if kept.await? { Ok(()) } else { Err(self.lost()) } });
-        done.await.inspect_err(|error| {
-            if matches!(error, CompletionError::Lost { .. }) {
-                self.hold.cancel(Cancelled::Lost);
-            }
-        })?;
-        Ok(Completed::of(lease))
+        let hold = std::slice::from_ref(&self.hold);
+        complete_by(hold, removal).await?;
+        Ok(Completed::of(hold))
     }
 
     /// Completes a job that has nothing to write. Such removals share statements with others'.
@@ -139,23 +126,9 @@ impl Context {
     /// # Errors
     /// [`CompletionError::Lost`] if the job is no longer this attempt's; the database's error otherwise.
     pub async fn complete(&self) -> Result<Completed, CompletionError> {
-        self.hold.complete_by(self.remove()).await?;
-        Ok(Completed::of(self.hold.lease))
-    }
-
-    async fn remove(&self) -> Result<(), CompletionError> {
-        match self.surroundings.desk.complete(self.hold.lease).await? {
-            Settlement::Completed => Ok(()),
-            Settlement::Busy => Err(DatabaseError::Silent {
-                attempted: format!("remove job {}, whose row somebody keeps locked,", self.hold.lease.id),
-                waited: PATIENCE,
-            }
-            .into()),
-            Settlement::Gone | Settlement::Lost | Settlement::Settled(_) => {
-                self.hold.cancel(Cancelled::Lost);
-                Err(self.lost())
-            }
-        }
+        let hold = std::slice::from_ref(&self.hold);
+        complete_by(hold, self.opener.surroundings.remove(&self.hold)).await?;
+        Ok(Completed::of(hold))
     }
 
     /// Which attempt this is, the first being 1.
@@ -183,16 +156,88 @@ impl Context {
     /// Fires when a shutdown begins. The handler may go on for the shutdown's grace, or end early, for
     /// instance by a snooze.
     pub fn shutting_down(&self) -> CancellationToken {
-        self.surroundings.draining.clone()
+        self.opener.surroundings.draining.clone()
+    }
+}
+
+impl Surroundings {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Self { store: shared.store.clone(), desk: shared.desk.clone(), draining: shared.draining.clone() }
     }
 
-    fn lost(&self) -> CompletionError {
-        CompletionError::Lost {
-            queue: self.surroundings.store.name.to_string(),
-            id: self.hold.lease.id,
-            lease: self.hold.lease.lease,
+    /// Removes a job by a statement that it shares with others.
+    pub(super) async fn remove(&self, hold: &Hold) -> Result<(), CompletionError> {
+        match self.desk.complete(hold.lease).await? {
+            Settlement::Completed => Ok(()),
+            Settlement::Busy => Err(DatabaseError::Silent {
+                attempted: format!("remove job {}, whose row somebody keeps locked,", hold.lease.id),
+                waited: PATIENCE,
+            }
+            .into()),
+            Settlement::Gone | Settlement::Lost | Settlement::Settled(_) => {
+                hold.cancel(Cancelled::Lost);
+                Err(self.lost(hold.lease))
+            }
         }
     }
+
+    fn lost(&self, job: Lease) -> CompletionError {
+        CompletionError::Lost { queue: self.store.name.to_string(), id: job.id, lease: job.lease }
+    }
+}
+
+impl Opener {
+    pub(super) fn new(surroundings: Surroundings) -> Self {
+        Self { surroundings, connections: Default::default() }
+    }
+
+    /// Opens a transaction in which all these jobs are removed.
+    pub(super) async fn open(
+        &mut self,
+        holds: Vec<Arc<Hold>>,
+        isolation: IsolationLevel,
+    ) -> Result<Completion<'_>, CompletionError> {
+        let Surroundings { store, .. } = &self.surroundings;
+        let Some((hold, others)) = holds.split_first() else {
+            return Err(CompletionError::NothingLeft { queue: store.name.to_string() });
+        };
+        let attempted = format!("complete job {}{} of queue {}", hold.lease.id, beside(others.len()), store.name);
+        // The connection before may still be busy with a rollback; it waits for that in the pool.
+        self.connections = Default::default();
+        let last = self.connections.len();
+        for (tries, place) in (1..).zip(&mut self.connections) {
+            let connection = place.insert(store.database.get(Lane::Work, &attempted).await?);
+            let plans = connection.plans();
+            let transaction = match connection.build_transaction().isolation_level(isolation).start().await {
+                Ok(transaction) => transaction,
+                Err(_) if tries < last => continue,
+                Err(error) => return Err(DatabaseError::statement(attempted, error).into()),
+            };
+            let begun = if others.is_empty() {
+                store.begin_completion(&transaction, &plans, hold.lease).await?.ok_or_else(|| vec![hold.lease])
+            } else {
+                let leases: Vec<_> = holds.iter().map(|hold| hold.lease).collect();
+                store.begin_batch(&transaction, &leases).await?
+            };
+            match begun {
+                Ok(opened) => {
+                    let hold = Arc::clone(hold);
+                    return Ok(Completion::new(transaction, opened, store.clone(), holds, hold));
+                }
+                Err(leases) => {
+                    let lost: Vec<_> = holds.iter().filter(|hold| leases.contains(&hold.lease)).collect();
+                    lost.iter().for_each(|hold| hold.cancel(Cancelled::Lost));
+                    return Err(self.surroundings.lost(lost.first().copied().unwrap_or(hold).lease));
+                }
+            }
+        }
+        Err(self.surroundings.lost(hold.lease))
+    }
+}
+
+/// For the text of an error.
+fn beside(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" and {others} others") }
 }
 
 /// Sends the removal with its write until the database has answered; whether the job was this attempt's to the

@@ -1,5 +1,7 @@
 //! Removals in a transaction with something else: a handler's own, or one statement of it.
 
+use std::collections::HashSet;
+
 use bytes::BytesMut;
 use postgres_types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::{Transaction, error::SqlState};
@@ -94,6 +96,29 @@ impl Store {
             .await
             .map_err(|error| DatabaseError::statement(self.attempted(&format!("remove job {}", job.id)), error))?;
         Ok(rows.first().map(|row| Opened { xid: row.get("xid") }))
+    }
+
+    /// Removes all these jobs in the transaction; or tells which of them were lost, and then the transaction must
+    /// not commit.
+    pub(crate) async fn begin_batch(
+        &self,
+        transaction: &Transaction<'_>,
+        jobs: &[Lease],
+    ) -> Result<Result<Opened, Vec<Lease>>, DatabaseError> {
+        let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+        let leases: Vec<_> = jobs.iter().map(|job| job.lease).collect();
+        let rows = transaction
+            .query_typed(&self.sql.begin_batch, &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)])
+            .await
+            .map_err(|error| {
+                DatabaseError::statement(self.attempted(&format!("remove a batch of {} jobs", jobs.len())), error)
+            })?;
+        let removed: HashSet<_> = rows.iter().map(|row| Lease { id: row.get("id"), lease: row.get("lease") }).collect();
+        let lost: Vec<_> = jobs.iter().filter(|job| !removed.contains(job)).copied().collect();
+        Ok(match rows.first() {
+            Some(row) if lost.is_empty() => Ok(Opened { xid: row.get("xid") }),
+            _ => Err(lost),
+        })
     }
 
     /// Commits, if the transaction is still the one that was opened, and can.

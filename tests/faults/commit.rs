@@ -1,8 +1,8 @@
 //! Commits whose answer, or which themselves, are lost on the way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use actix_job_queue::{CompletionError, Context, DatabaseOptions, Handlers, Job, Listen};
+use actix_job_queue::{BatchContext, Batching, CompletionError, Context, DatabaseOptions, Handlers, Job, Listen};
 use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 
@@ -66,6 +66,62 @@ async fn a_commit_that_does_not_reach_the_server_is_found_not_to_have_happened_a
     assert!(matches!(commits[..], [Err(CompletionError::Database(_)), Ok(())]), "{commits:?}");
 }
 
+/// Performs a batch of three through a proxy that is in `fault` while it has company; what its commits came to.
+async fn batch_commits_under(db: &TestDb, fault: Mode) -> Vec<(usize, Result<(), CompletionError>)> {
+    migrated(&db.url()).await;
+    let proxy = Arc::new(Proxy::start(db.address()).await);
+    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
+    let jobs = queue(&proxy.url(&db.name), options, |queue| queue.arbiters(1).max_demand(3)).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |jobs: Vec<Job<Entry>>, mut ctx: BatchContext| {
+        let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
+        async move {
+            let completion = ctx.begin().await?;
+            for job in &jobs {
+                write(&completion, job.id, job.params.n).await?;
+            }
+            proxy.set(if jobs.len() > 1 { fault } else { Mode::Pass });
+            let committed = completion.commit().await;
+            proxy.set(Mode::Pass);
+            let (outcome, result) = match committed {
+                Ok(completed) => (Ok(()), Ok(completed)),
+                Err(error) => (Err(error), Err("the commit failed".into())),
+            };
+            tell.send((jobs.len(), outcome))?;
+            result
+        }
+    };
+    let batching = Batching::up_to(3).within(Duration::from_millis(900));
+    let running = jobs.start(Handlers::new().batch("Entry", batching, handler)).await.unwrap();
+    let client = db.client().await;
+    jobs.enqueue_many(&client, &[1, 2, 3].map(Entry::job)).await.unwrap();
+    all_entered(&client, 3).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.returned, report.failed), (0, 0, 0), "{report}");
+    std::iter::from_fn(|| told.try_recv().ok()).collect()
+}
+
+#[actix::test]
+async fn a_batch_whose_commits_answer_is_lost_is_found_to_have_happened_and_no_job_runs_again() {
+    let db = TestDb::new().await;
+
+    let commits = batch_commits_under(&db, Mode::LoseAnswerTo(COMMIT)).await;
+
+    assert!(matches!(commits[..], [(3, Ok(()))]), "{commits:?}");
+}
+
+#[actix::test]
+async fn a_batch_whose_commit_does_not_reach_the_server_is_performed_again_each_job_alone() {
+    let db = TestDb::new().await;
+
+    let commits = batch_commits_under(&db, Mode::CutBefore(COMMIT)).await;
+
+    let [(3, Err(CompletionError::Database(_))), alone @ ..] = &commits[..] else {
+        panic!("{commits:?}");
+    };
+    assert!(matches!(alone, [(1, Ok(())), (1, Ok(())), (1, Ok(()))]), "{alone:?}");
+}
+
 /// A completion of nothing but the removal shares its statement with others'.
 #[actix::test]
 async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_does_not_run_again() {
@@ -116,7 +172,7 @@ async fn completes_with_one_statement_under(fault: Mode) -> usize {
                 proxy.set(fault);
                 tell.send(())?;
                 let mend = tokio::spawn(async move {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     proxy.set(Mode::Pass);
                 });
                 let sql = "INSERT INTO ledger (job_id, n, pid) VALUES ($1, $2, pg_backend_pid()) /* the write */";

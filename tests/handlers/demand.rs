@@ -182,7 +182,8 @@ const WAYS: [&str; 12] = [
 
 #[actix::test]
 async fn a_jobs_place_is_free_again_exactly_once_whatever_way_it_went() {
-    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
+    let bench =
+        Bench::with(|queue| queue.max_demand(2).claim_ahead(Duration::ZERO).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let (deleted, mut deletions) = Probe::new();
     let gate = (probe, Gauge::default());
@@ -213,7 +214,8 @@ async fn kill(_: Job<Value>, _: Context) -> Done {
 /// Its own arbiter's other jobs die with it, and all that died are tried again.
 #[actix::test]
 async fn a_worker_whose_arbiter_was_stopped_is_replaced_with_all_its_room() {
-    let bench = Bench::with(|queue| queue.max_demand(4).dead_after(Duration::from_secs(1))).await;
+    let bench =
+        Bench::with(|queue| queue.max_demand(4).claim_ahead(Duration::ZERO).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let gate = (probe, Gauge::default());
     let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));
@@ -244,7 +246,8 @@ async fn a_worker_whose_arbiter_was_stopped_is_replaced_with_all_its_room() {
 /// Both arbiters at once, and more often than there are arbiters.
 #[actix::test]
 async fn jobs_run_on_after_every_arbiter_was_stopped() {
-    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
+    let bench =
+        Bench::with(|queue| queue.max_demand(2).claim_ahead(Duration::ZERO).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let gate = (probe, Gauge::default());
     let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));
