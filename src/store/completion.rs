@@ -9,6 +9,7 @@ use tokio_postgres::{Transaction, error::SqlState};
 use super::{
     Lease, Store,
     statements::{ENDED, LOST, check_and_commit, complete_with},
+    unzip,
 };
 use crate::{
     database::{Lane, Plans},
@@ -105,15 +106,14 @@ impl Store {
         transaction: &Transaction<'_>,
         jobs: &[Lease],
     ) -> Result<Result<Opened, Vec<Lease>>, DatabaseError> {
-        let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
-        let leases: Vec<_> = jobs.iter().map(|job| job.lease).collect();
+        let (ids, leases) = unzip(jobs.iter().copied());
         let rows = transaction
             .query_typed(&self.sql.begin_batch, &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)])
             .await
             .map_err(|error| {
                 DatabaseError::statement(self.attempted(&format!("remove a batch of {} jobs", jobs.len())), error)
             })?;
-        let removed: HashSet<_> = rows.iter().map(|row| Lease { id: row.get("id"), lease: row.get("lease") }).collect();
+        let removed: HashSet<_> = rows.iter().map(Lease::of).collect();
         let lost: Vec<_> = jobs.iter().filter(|job| !removed.contains(job)).copied().collect();
         Ok(match rows.first() {
             Some(row) if lost.is_empty() => Ok(Opened { xid: row.get("xid") }),

@@ -1,13 +1,9 @@
-use std::{
-    collections::{HashMap, HashSet},
-    str::FromStr,
-    time::Duration,
-};
+use std::{collections::HashMap, str::FromStr, time::Duration};
 
-use postgres_types::{ToSql, Type};
+use postgres_types::Type;
 use tokio_postgres::Row;
 
-use super::{Lease, Store};
+use super::{Lease, Store, unzip};
 use crate::{database::Lane, error::DatabaseError, job::State};
 
 /// What is to become of a job whose attempt did not complete.
@@ -39,34 +35,6 @@ pub(crate) enum Settlement {
 }
 
 impl Store {
-    /// Removes jobs that are done; one outcome a job, in their order.
-    pub(crate) async fn complete(&self, jobs: &[Lease]) -> Result<Vec<Settlement>, DatabaseError> {
-        let (ids, leases) = unzip(jobs.iter().copied());
-        let attempted = self.attempted("remove completed jobs");
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
-        let rows = self.database.query_planned(Lane::Control, &attempted, &self.sql.complete, &parameters).await?;
-        let completed: HashSet<_> = rows.iter().map(lease).collect();
-        let missed: Vec<_> = jobs.iter().filter(|job| !completed.contains(job)).copied().collect();
-        let why = if missed.is_empty() { HashMap::new() } else { self.why_missed(&missed).await };
-        let outcome = |job| why.get(job).copied().unwrap_or(Settlement::Completed);
-        Ok(jobs.iter().map(outcome).collect())
-    }
-
-    /// Why each of these could not be removed. Whoever cannot be told counts as busy and asks again: an error would
-    /// have those that were removed asked for once more, and be found gone.
-    async fn why_missed(&self, jobs: &[Lease]) -> HashMap<Lease, Settlement> {
-        let (ids, leases) = unzip(jobs.iter().copied());
-        let attempted = self.attempted("look why jobs could not be removed");
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
-        match self.database.query(Lane::Control, &attempted, &self.sql.missed, &parameters).await {
-            Ok(rows) => jobs.iter().copied().zip(in_order(jobs.iter().copied(), &rows)).collect(),
-            Err(error) => {
-                log::debug!("{}", crate::text::line(&error));
-                jobs.iter().map(|job| (*job, Settlement::Busy)).collect()
-            }
-        }
-    }
-
     /// Settles attempts that did not complete; one outcome a job, in their order.
     pub(crate) async fn settle(&self, jobs: &[(Lease, Verdict)]) -> Result<Vec<Settlement>, DatabaseError> {
         let (ids, leases) = unzip(jobs.iter().map(|(job, _)| *job));
@@ -120,19 +88,11 @@ impl Verdict {
     }
 }
 
-fn unzip(jobs: impl Iterator<Item = Lease>) -> (Vec<i64>, Vec<i64>) {
-    jobs.map(|job| (job.id, job.lease)).unzip()
-}
-
 /// The answers in the order of the questions; one that is missing would be a lost job.
-fn in_order(jobs: impl Iterator<Item = Lease>, rows: &[Row]) -> Vec<Settlement> {
+pub(super) fn in_order(jobs: impl Iterator<Item = Lease>, rows: &[Row]) -> Vec<Settlement> {
     let answers: HashMap<Lease, Settlement> =
-        rows.iter().map(|row| (lease(row), settlement(row.get("outcome")))).collect();
+        rows.iter().map(|row| (Lease::of(row), settlement(row.get("outcome")))).collect();
     jobs.map(|job| answers.get(&job).copied().unwrap_or(Settlement::Lost)).collect()
-}
-
-fn lease(row: &Row) -> Lease {
-    Lease { id: row.get("id"), lease: row.get("lease") }
 }
 
 fn settlement(outcome: &str) -> Settlement {

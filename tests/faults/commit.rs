@@ -136,7 +136,7 @@ async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_do
         move |_: Job<Entry>, ctx: Context| {
             let (proxy, tell) = (Arc::clone(&proxy), tell.clone());
             async move {
-                proxy.set(Mode::LoseAnswerTo("jobs with nothing to write are removed"));
+                proxy.set(Mode::LoseAnswerTo("Jobs with nothing to write are removed"));
                 let completed = ctx.complete().await;
                 tell.send(completed.as_ref().map(drop).map_err(ToString::to_string))?;
                 Ok(completed?)
