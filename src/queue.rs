@@ -74,7 +74,7 @@ impl Queue {
 
     /// Enqueues many jobs in a few statements, whatever their number; their ids in order.
     ///
-    /// Through a client without a transaction, each 10,000 are one.
+    /// Through a client without a transaction, each 50,000 are one, or as many as have 16 MB of params.
     ///
     /// # Errors
     /// As [`Queue::enqueue`]; none of the statement that failed exists.
