@@ -58,7 +58,7 @@ struct Task {
     inbox: mpsc::UnboundedReceiver<Command>,
     subscribers: HashMap<u64, Subscriber>,
     connections: u64,
-    /// A channel on which a pool's connection says that it is heard here; none where it cannot be.
+    /// A channel on which a pool's connection says that it is heard here; none where it cannot be, or once it was.
     probe: Option<String>,
 }
 
@@ -158,13 +158,18 @@ impl Task {
         // Whoever subscribed looks once now: what came before LISTEN was not heard.
         self.tell(|signal| signal.connection = Some(connection));
         let client = Arc::new(client);
-        if let Some(probe) = self.probe.clone() {
-            tokio::spawn(send_probe(Arc::clone(&self.connect), probe));
-        }
+        // Each statement of this task's own that is under way here has a clone of it.
+        let under_way = Arc::new(());
+        self.send_probe();
         loop {
             tokio::select! {
                 message = messages.next() => match message {
-                    Some(Ok(AsyncMessage::Notification(notification))) => self.pass(notification.channel()),
+                    Some(Ok(AsyncMessage::Notification(notification))) => {
+                        if self.probe.as_deref() == Some(notification.channel()) {
+                            self.heard_probe(Arc::strong_count(&under_way) == 1);
+                        }
+                        self.pass(notification.channel());
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Ended::Lost(explain(error)),
                     None => return Ended::Lost("the server closed the connection".to_owned()),
@@ -181,6 +186,8 @@ impl Task {
                         match outcome {
                             Ok(()) => if let Some(subscriber) = self.subscribers.get(&id) {
                                 subscriber.sender.send_modify(|signal| signal.connection = Some(connection));
+                                // It may have been passed by meanwhile.
+                                self.send_probe();
                             },
                             Err(why) => return Ended::Lost(why),
                         }
@@ -191,8 +198,9 @@ impl Task {
                             return Ended::Idle;
                         }
                         let unheard = gone.map(|gone| gone.channel).filter(|channel| !self.hears(channel));
-                        let client = Arc::clone(&client);
+                        let (client, counted) = (Arc::clone(&client), Arc::clone(&under_way));
                         let mut ending = Box::pin(async move {
+                            let _counted = counted;
                             if let Some(channel) = unheard {
                                 // A connection that fails here is found lost by its reader.
                                 let _ = client.batch_execute(&format!("UNLISTEN {}", quote_identifier(&channel))).await;
@@ -207,13 +215,36 @@ impl Task {
                     // Answered beside the reading, for the answer is among what is read; the statements
                     // still reach the server in this order, for each is sent when it is first polled.
                     Some(Command::Ask(ask)) => {
-                        let mut answering = Box::pin(answer(Arc::clone(&client), connection, ask));
+                        let (client, counted) = (Arc::clone(&client), Arc::clone(&under_way));
+                        let mut answering = Box::pin(async move {
+                            let _counted = counted;
+                            answer(client, connection, ask).await;
+                        });
                         if futures_util::poll!(&mut answering).is_pending() {
                             tokio::spawn(answering);
                         }
                     }
                 },
             }
+        }
+    }
+
+    /// Has a connection of the pools say that it is heard here, until it once was.
+    fn send_probe(&self) {
+        if let Some(channel) = self.probe.clone() {
+            tokio::spawn(send_probe(Arc::clone(&self.connect), channel));
+        }
+    }
+
+    /// A pooler that hands sessions round delivers a notification to whoever holds the session at that moment, never
+    /// to a client that lies idle. So who hears it while none of its own statements is under way has a session of its
+    /// own, and so have the other connections to that address.
+    fn heard_probe(&mut self, idle: bool) {
+        if idle {
+            self.probe = None;
+            self.connect.trust_sessions();
+        } else {
+            self.send_probe();
         }
     }
 
@@ -237,9 +268,6 @@ impl Task {
 
     /// Tells all whose channel it is.
     fn pass(&self, channel: &str) {
-        if self.probe.as_deref() == Some(channel) {
-            self.connect.trust_sessions();
-        }
         for subscriber in self.subscribers.values().filter(|subscriber| subscriber.channel == channel) {
             subscriber.sender.send_modify(|signal| signal.notified += 1);
         }
@@ -250,8 +278,7 @@ impl Task {
     }
 }
 
-/// Notifies over a connection of a pool's. A pooler that hands sessions round delivers it to whoever holds the
-/// session at that moment, never to a client that lies idle; so whoever hears it has a session of its own.
+/// Notifies over a connection of a pool's.
 async fn send_probe(connect: Arc<dyn Connect>, channel: String) {
     let attempted = "see whether sessions stay with their connections";
     let told = match connect.get(Lane::Control, attempted).await {

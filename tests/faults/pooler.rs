@@ -121,6 +121,11 @@ async fn works_through_pgbouncer(listen: impl FnOnce(&TestDb) -> Listen, poll_in
                     return Ok(ctx.complete_with(sql, &[(&job.id, Type::INT8), (&job.params.n, Type::INT8)]).await?);
                 }
                 let completion = ctx.begin().await?;
+                let planned = "SELECT count(*) FROM pg_prepared_statements";
+                let planned: i64 = completion.query_typed_one(planned, &[]).await?.get(0);
+                if planned > 0 {
+                    return Err("a statement was prepared on a session that is handed round".into());
+                }
                 write(&completion, job.id, job.params.n).await?;
                 {
                     jobs.enqueue(&*completion, Entry::working(job.params.n + 1_000, 1)).await?;

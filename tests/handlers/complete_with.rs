@@ -125,3 +125,26 @@ async fn a_statement_may_have_comments_a_semicolon_nulls_and_dollar_signs() {
     assert_eq!(bench.notes().await, ["$3 {table} {id}"]);
     running.shutdown().await;
 }
+
+/// A session of its own keeps what was planned for it.
+#[actix::test]
+async fn statements_that_recur_are_prepared_where_sessions_stay_with_their_connections() {
+    let bench = Bench::new().await;
+    let (probe, mut heard) = Probe::new();
+    let handler = async |probe: Probe<i64>, _: Job<Note>, mut ctx: Context| {
+        let completion = ctx.begin().await?;
+        let row = completion.query_typed_one("SELECT count(*) FROM pg_prepared_statements", &[]).await?;
+        let done = completion.commit().await?;
+        probe.say(row.get(0));
+        Ok(done)
+    };
+    let running = bench.start(Handlers::new().on("Note", with(probe, handler))).await;
+
+    let prepared = eventually("a prepared statement", async || {
+        bench.enqueue(note("x")).await;
+        Some(hear(&mut heard).await).filter(|prepared| *prepared > 0)
+    });
+
+    assert!(prepared.await > 0);
+    running.shutdown().await;
+}
