@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools
+.PHONY: help demo test bench tools
 
 # The tour builds without optimisation: it compiles sooner, and the library waits for the database anyway.
 DEMO_ARGS = $(if $(INTERACTIVE),--interactive)
@@ -25,3 +25,7 @@ test: tools ## Runs everything that the continuous integration runs.
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 	cargo package --allow-dirty --no-verify
 	env -u DATABASE_URL $(MAKE) demo
+
+bench: tools ## Measures the library beside bare loops; ARGS="--quick", ARGS="--help", ARGS="drain tx".
+	@if [ -z "$$DATABASE_URL" ]; then sh scripts/postgres.sh >/dev/null; fi
+	cargo bench --quiet --bench queue -- $(ARGS)

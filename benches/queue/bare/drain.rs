@@ -1,0 +1,34 @@
+//! Claims and deletes a hundred jobs a commit.
+
+use super::{BATCH, DEPTH, lanes, read};
+use crate::{
+    child::{Stage, Task},
+    failure::Failure,
+};
+
+/// In the queue's own order; the rows that another connection is about to delete are skipped.
+pub(crate) fn claim_and_delete(table: &str, jobs: usize) -> String {
+    format!(
+        "DELETE FROM {table} WHERE id IN (
+             SELECT id FROM {table} WHERE state = 'AVAILABLE'
+              ORDER BY priority, schedule, id LIMIT {jobs} FOR UPDATE SKIP LOCKED)
+         RETURNING id, params::text"
+    )
+}
+
+pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {
+    let sql = claim_and_delete(&task.table, BATCH);
+    let prepare = async |client: &tokio_postgres::Client| Ok(client.prepare(&sql).await?);
+    lanes(&task.url, connections, DEPTH, stage, prepare, async |client, claim| {
+        while stage.tally.count() < task.wanted && !stage.has_ended() {
+            let rows = client.query(&claim, &[]).await?;
+            if rows.is_empty() {
+                break;
+            }
+            stage.tally.begin();
+            stage.tally.done(read(&rows)?.len() as u64);
+        }
+        Ok(())
+    })
+    .await
+}

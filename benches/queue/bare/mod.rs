@@ -1,0 +1,60 @@
+//! The bare loops: tokio-postgres with prepared statements on the same tables, and nothing else. They promise
+//! nothing: no retries, no rescue, no fence; they are the least that each task takes.
+
+pub(crate) mod batch;
+pub(crate) mod copy;
+pub(crate) mod drain;
+pub(crate) mod enqueue;
+pub(crate) mod latency;
+pub(crate) mod steps;
+pub(crate) mod tx;
+
+use std::rc::Rc;
+
+use tokio_postgres::{Client, Row};
+
+use crate::{
+    child::{Params, Stage},
+    failure::Failure,
+    server::connect,
+};
+
+/// So many jobs are claimed at a time.
+const BATCH: usize = 100;
+
+/// So many statements are under way on each connection, so that the server finds the next at once.
+const DEPTH: u32 = 2;
+
+/// Runs `lane` so often on each of so many connections at once, after all are prepared.
+async fn lanes<S: Clone>(
+    url: &str,
+    connections: u32,
+    depth: u32,
+    stage: &Stage,
+    prepare: impl AsyncFn(&Client) -> Result<S, Failure>,
+    lane: impl AsyncFn(Rc<Client>, S) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut prepared = Vec::new();
+    for _ in 0..connections {
+        let client = connect(url).await?;
+        let statements = prepare(&client).await?;
+        prepared.push((Rc::new(client), statements));
+    }
+    stage.ready().await;
+    let all = prepared.iter().flat_map(|one| std::iter::repeat_n(one, depth as usize));
+    futures_util::future::try_join_all(all.map(|(client, statements)| lane(Rc::clone(client), statements.clone())))
+        .await?;
+    Ok(())
+}
+
+/// Reads the params, as a loop that does something with its jobs has to.
+fn read(rows: &[Row]) -> Result<Vec<i64>, Failure> {
+    rows.iter()
+        .map(|row| {
+            let params: Params =
+                serde_json::from_str(row.try_get("params")?).map_err(Failure::because("read a job's params"))?;
+            std::hint::black_box(params);
+            Ok(row.try_get("id")?)
+        })
+        .collect()
+}

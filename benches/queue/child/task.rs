@@ -1,0 +1,86 @@
+//! What a child is to do.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A child's work, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) url: String,
+    pub(crate) table: String,
+    /// After so many its clock stops.
+    pub(crate) wanted: u64,
+    pub(crate) duty: Duty,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Duty {
+    /// The library's worker, as a newcomer starts it; another `max_demand` where one is given.
+    Work { max_demand: Option<usize>, handler: Handler },
+    /// The library's workers on so many queues, named by the table and a number.
+    Queues { queues: u32 },
+    /// The library's enqueueing, one job a commit.
+    Enqueue { callers: u32 },
+    /// The library's enqueueing, so many jobs a call.
+    EnqueueMany { size: u64 },
+    /// The library's enqueueing at a steady rate, each job with its time.
+    Load { rate: f64, warm_up: u64 },
+    /// A job at a time from its enqueueing to its handler, both in one process.
+    Latency { pause_ms: u64 },
+    /// Bare: claims and deletes a hundred jobs a commit.
+    BareDrain { connections: u32 },
+    /// Bare: reserves, starts and deletes a hundred jobs in three commits.
+    BareSteps { connections: u32 },
+    /// Bare: claims, deletes and writes a row, one job a transaction.
+    BareTx { connections: u32 },
+    /// Bare: claims and deletes a hundred jobs and writes their rows in one transaction.
+    BareBatch { connections: u32 },
+    /// Bare: inserts one row a commit.
+    BareEnqueue { callers: u32 },
+    /// Bare: COPY of so many rows a time.
+    BareCopy { size: u64, binary: bool },
+    /// Bare: a row at a time from its insert, by a notification, to its claim.
+    BareLatency { pause_ms: u64 },
+}
+
+/// What the jobs of a worker do.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Handler {
+    /// Nothing.
+    Complete,
+    /// Insert a row in the completion.
+    Transaction,
+    /// Sleep for longer than any run lasts; they count when they begin.
+    Sleep,
+    /// Tell how old they are when they begin.
+    Age,
+}
+
+impl fmt::Display for Duty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Duty::Work { max_demand, handler: _ } => {
+                write!(f, "max_demand {}", max_demand.unwrap_or(DEFAULT_DEMAND))
+            }
+            Duty::Queues { queues } => write!(f, "{queues} queues"),
+            Duty::Enqueue { callers } => write!(f, "{callers} callers of enqueue"),
+            Duty::EnqueueMany { size } => write!(f, "enqueue_many of {size}"),
+            Duty::Load { rate, .. } => write!(f, "{rate:.0} jobs a second"),
+            Duty::Latency { .. } => f.write_str("one job at a time"),
+            Duty::BareDrain { connections } => write!(f, "bare, {connections} connections, 100 a commit"),
+            Duty::BareSteps { connections } => write!(f, "bare, {connections} connections, 100 in three commits"),
+            Duty::BareTx { connections } => write!(f, "bare, {connections} connections, one a commit"),
+            Duty::BareBatch { connections } => {
+                write!(f, "bare, {connections} connections, 100 and their rows a commit")
+            }
+            Duty::BareEnqueue { callers } => write!(f, "bare, {callers} connections"),
+            Duty::BareCopy { size, binary: true } => write!(f, "bare, binary COPY of {size}"),
+            Duty::BareCopy { size, binary: false } => write!(f, "bare, text COPY of {size}"),
+            Duty::BareLatency { .. } => f.write_str("bare, one row at a time"),
+        }
+    }
+}
+
+/// What the library runs at a time unless it is told otherwise.
+const DEFAULT_DEMAND: usize = 100;

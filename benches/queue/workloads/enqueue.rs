@@ -1,0 +1,93 @@
+//! One job a commit, by callers that share nothing.
+
+use super::Outcome;
+use crate::{
+    bench::Bench,
+    child::{Child, Duty, Handler, Task},
+    failure::Failure,
+    field::{self, Field},
+    figure::{Ask, Figure},
+    measure::{self, RATE, task},
+    rounds::interleave,
+};
+
+/// A table like the queue's without its triggers.
+pub(super) const BARE_TABLE: &str = "CREATE TABLE bare (LIKE jobs INCLUDING ALL)";
+
+/// The jobs that the busy worker's handlers sleep over: as many as it runs at a time, and more that wait.
+const BUSY: u64 = 100;
+
+pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
+    field.create("jobs").await?;
+    field.run(&[BARE_TABLE]).await?;
+    let mut figures = Vec::new();
+    for callers in [1, 20] {
+        figures.push(compare(bench, field, callers, true).await?.asked(Ask::RatioAtLeast(0.9)));
+        figures.push(compare(bench, field, callers, false).await?);
+    }
+    Ok(figures)
+}
+
+/// With a server that gathers commits for one flush.
+pub(super) async fn run_with_delay(bench: &Bench, field: &Field<'_>) -> Outcome {
+    field.create("jobs").await?;
+    field.run(&[BARE_TABLE]).await?;
+    let admin = field.server.admin().await?;
+    let before: String = admin.query_typed_one("SHOW commit_delay", &[]).await?.get(0);
+    if before != "0" {
+        return Err(format!("the server's commit_delay is {before} already: set it to 0 for this workload").into());
+    }
+    // Of this database alone, and gone with it.
+    let name = &field.name;
+    let set = [("commit_delay", 1000), ("commit_siblings", 0)]
+        .map(|(setting, value)| format!("ALTER DATABASE {name} SET {setting} = {value}"));
+    for statement in set {
+        admin
+            .batch_execute(&statement)
+            .await
+            .map_err(Failure::because("set commit_delay, which only a superuser may: leave this workload out"))?;
+    }
+    let mut figures = vec![compare(bench, field, 20, true).await?.asked(Ask::RatioAtLeast(0.9))];
+    figures.push(compare(bench, field, 20, false).await?);
+    Ok(figures)
+}
+
+/// Ours and the bare inserts beside a worker that is busy with what it holds, or idle and waiting for jobs.
+async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> Result<Figure, Failure> {
+    let jobs = bench.size(5_000, 1_000) * if callers == 1 { 1 } else { 4 };
+    let contenders = [Duty::Enqueue { callers }, Duty::BareEnqueue { callers }];
+    let worker = if busy { "busy worker" } else { "idle worker" };
+    let series = interleave(bench.rounds, &contenders, async |round, duty| {
+        bench.progress.step(&format!("round {round} of {}, {duty}, {worker}", bench.rounds));
+        field.run(&["TRUNCATE jobs, bare"]).await?;
+        let worker = start_worker(bench, field, busy).await?;
+        field.settle().await?;
+        let table = if matches!(duty, Duty::Enqueue { .. }) { "jobs" } else { "bare" };
+        let sample = measure::rate(bench, &task(field, table, jobs, duty.clone())).await?;
+        worker.end().await?;
+        Ok(sample)
+    })
+    .await?;
+    let [ours, bare] = &series[..] else {
+        return Err("the rounds left somebody out".into());
+    };
+    Figure::beside(format!("{}, {worker} / {}", contenders[0], contenders[1]), RATE, ours, bare)
+}
+
+async fn start_worker(bench: &Bench, field: &Field<'_>, busy: bool) -> Result<Child, Failure> {
+    let handler = if busy { Handler::Sleep } else { Handler::Complete };
+    if busy {
+        field.run(&[&field::insert("jobs", 2 * BUSY)]).await?;
+    }
+    let duty = Duty::Work { max_demand: None, handler };
+    let task = Task { wanted: BUSY, ..task(field, "jobs", BUSY, duty) };
+    let mut worker = Child::start(&task).await?;
+    worker.go().await?;
+    if busy {
+        worker.until(BUSY, &bench.progress).await?;
+    } else {
+        // Until it waits; nothing tells.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+    Ok(worker)
+}

@@ -1,0 +1,89 @@
+//! From before a job's insert to its handler's first line.
+
+use super::{Outcome, enqueue::BARE_TABLE};
+use crate::{
+    bare,
+    bench::Bench,
+    child::{Child, Duty, Handler, Report},
+    failure::Failure,
+    field::Field,
+    figure::{Ask, Figure},
+    measure::task,
+    rounds::{Sample, interleave},
+};
+
+const MEDIAN: &str = "p50 ms";
+const NEARLY_ALL: &str = "p99 ms";
+
+/// Between two jobs, so that the worker is idle.
+const PAUSE_MS: u64 = 10;
+
+/// What is asked for where the drain rate was not measured in the same run.
+const RATE_UNLESS_KNOWN: f64 = 5_000.0;
+
+pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
+    let jobs = bench.size(1_000, 200);
+    field.create("jobs").await?;
+    field.run(&[BARE_TABLE, &bare::latency::setup("bare")]).await?;
+    let contenders = [Duty::Latency { pause_ms: PAUSE_MS }, Duty::BareLatency { pause_ms: PAUSE_MS }];
+    let series = interleave(bench.rounds, &contenders, async |round, duty| {
+        bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
+        field.settle().await?;
+        let table = if matches!(duty, Duty::Latency { .. }) { "jobs" } else { "bare" };
+        let mut child = Child::start(&task(field, table, jobs, duty.clone())).await?;
+        child.go().await?;
+        child.until(jobs, &bench.progress).await?;
+        sample(&child.end().await?)
+    })
+    .await?;
+    let [ours, bare] = &series[..] else {
+        return Err("the rounds left somebody out".into());
+    };
+    let case = format!("{} / {}", contenders[0], contenders[1]);
+    Ok(vec![
+        Figure::beside(case.clone(), MEDIAN, ours, bare)?.asked(Ask::RatioAtMost(1.2)),
+        Figure::beside(case, NEARLY_ALL, ours, bare)?.asked(Ask::RatioAtMost(1.5)),
+    ])
+}
+
+pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome {
+    let seconds = bench.size(10.0, 4.0);
+    field.create("jobs").await?;
+    let rate = bench.drain_rate.get().map_or(RATE_UNLESS_KNOWN, |rate| rate / 2.0).round();
+    // A second is left to warm up.
+    let (warm_up, jobs) = (rate as u64, (rate * (seconds + 1.0)) as u64);
+    let load = Duty::Load { rate, warm_up };
+    let rounds = bench.size(bench.rounds.min(3), 1);
+    let series = interleave(rounds, std::slice::from_ref(&load), async |round, load| {
+        bench.progress.step(&format!("round {round} of {rounds}, {load}"));
+        field.settle().await?;
+        let work = Duty::Work { max_demand: None, handler: Handler::Age };
+        let mut worker = Child::start(&task(field, "jobs", jobs, work)).await?;
+        let mut generator = Child::start(&task(field, "jobs", jobs, load.clone())).await?;
+        worker.go().await?;
+        generator.go().await?;
+        let sent = generator.until(jobs, &bench.progress).await?;
+        worker.until(jobs, &bench.progress).await?;
+        generator.end().await?;
+        let mut sample = sample(&worker.end().await?)?;
+        sample.insert(OFFERED, jobs as f64 / sent.seconds);
+        Ok(sample)
+    })
+    .await?;
+    let [ours] = &series[..] else {
+        return Err("the rounds left somebody out".into());
+    };
+    Ok(vec![
+        Figure::of(load.to_string(), OFFERED, ours)?,
+        Figure::of(load.to_string(), MEDIAN, ours)?,
+        Figure::of(load.to_string(), NEARLY_ALL, ours)?.asked(Ask::AtMost(10.0)),
+    ])
+}
+
+/// What the generator came to, whatever it was asked for.
+const OFFERED: &str = "jobs/s offered";
+
+fn sample(report: &Report) -> Result<Sample, Failure> {
+    let (median, nearly_all) = report.latency.ok_or("no latency was measured")?;
+    Ok(Sample::from([(MEDIAN, median * 1000.0), (NEARLY_ALL, nearly_all * 1000.0)]))
+}
