@@ -227,6 +227,22 @@ pub enum CompletionError {
         /// The job.
         id: i64,
     },
+    /// The statement given to [`complete_with`](crate::Context::complete_with) cannot be used so.
+    #[error("job {id} of queue {queue} cannot be completed with this statement: {problem}")]
+    Statement {
+        /// The queue.
+        queue: String,
+        /// The job.
+        id: i64,
+        /// What is wrong with it, and what to do instead.
+        problem: String,
+    },
+    /// No job of the batch was left in it when it was to be completed.
+    #[error("every job of this batch of queue {queue} has failed or is completed: there is nothing left to complete")]
+    NothingLeft {
+        /// The queue.
+        queue: String,
+    },
     /// The database could not be reached, or refused.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -8,6 +8,7 @@ mod handler;
 mod job;
 mod migrate;
 mod name;
+mod perform;
 mod queue;
 mod run;
 mod running;
@@ -21,12 +22,12 @@ pub use crate::{
     actors::{Enqueue, EnqueueActor},
     database::{ConnectError, Database, DatabaseOptions, Listen, Tls, TlsSession, UrlError},
     error::{CompletionError, ConfigError, DatabaseError, EnqueueError, MigrateError, StartError},
-    handler::{Completed, Completion, Context, Handler, Handlers, JobError, Tuned},
+    handler::{BatchContext, BatchHandler, Completed, Completion, Context, Handler, Handlers, JobError, Tuned},
     job::{Job, NewJob, ParamsError, State, UnknownState},
     migrate::MigrationSql,
     name::{NameError, QueueName},
     queue::{Queue, QueueBuilder},
-    run::{backoff::Backoff, hold::Cancelled},
+    run::{backoff::Backoff, gather::Batching, hold::Cancelled},
     running::{Queues, Running, ShutdownReport},
 };
 

@@ -50,6 +50,11 @@ const QUEUE: [Step; 3] = [
     },
 ];
 
+/// When inserts notify, which can be changed at any time.
+const NOTIFY_ALWAYS: &str = include_str!("../sql/migrations/notify_always.sql");
+const NOTIFY_WAITING: &str = include_str!("../sql/migrations/notify_waiting.sql");
+const NOTIFIES_ALWAYS: &str = include_str!("../sql/statements/notifies_always.sql");
+
 /// Held for the length of a migration, so that processes which start together migrate one after another.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(4716510246293143551)";
 
@@ -77,7 +82,7 @@ pub struct MigrationSql {
 }
 
 impl MigrationSql {
-    pub(crate) fn new(name: &QueueName, kind: ParamsKind) -> Self {
+    pub(crate) fn new(name: &QueueName, kind: ParamsKind, always_notify: bool) -> Self {
         let fill = |template: &str| fill(template, name, kind);
         let record = |target: &str, version: usize| {
             fill(&format!(
@@ -90,7 +95,7 @@ impl MigrationSql {
         let down = |steps: &[Step]| -> String { steps.iter().rev().map(|step| fill(step.down)).collect() };
         Self {
             shared_up: up(&SCHEMA, "''"),
-            up: up(&QUEUE, "{queue_literal}"),
+            up: up(&QUEUE, "{queue_literal}") + &if always_notify { fill(NOTIFY_ALWAYS) } else { String::new() },
             down: down(&QUEUE) + &fill("DELETE FROM {schema}.job_queue_migrations WHERE target = {queue_literal};\n"),
             shared_down: down(&SCHEMA),
         }
@@ -99,7 +104,7 @@ impl MigrationSql {
 
 /// Brings the queue to `version` and what it shares to the newest; 0 takes the queue away, and the shared
 /// objects with the last queue of the schema.
-pub(crate) async fn migrate(store: &Store, version: i32) -> Result<(), MigrateError> {
+pub(crate) async fn migrate(store: &Store, version: i32, always_notify: bool) -> Result<(), MigrateError> {
     if !(0..=QUEUE_VERSION).contains(&version) {
         return Err(MigrateError::Unknown { asked: version, known: QUEUE_VERSION });
     }
@@ -147,11 +152,27 @@ pub(crate) async fn migrate(store: &Store, version: i32) -> Result<(), MigrateEr
     } else {
         descend(store, &transaction, table, version, queue).await?;
     }
+    if version == QUEUE_VERSION {
+        set_notify(store, &transaction, always_notify).await.map_err(failed)?;
+    }
     if version == 0 && shared > 0 {
         descend_shared(store, &transaction, shared).await?;
     }
     transaction.commit().await.map_err(failed)?;
     Ok(())
+}
+
+/// Has inserts notify as the queue is set, where they do not yet.
+async fn set_notify(store: &Store, transaction: &Transaction<'_>, always: bool) -> Result<(), tokio_postgres::Error> {
+    let fill = |template: &str| fill(template, &store.name, store.kind);
+    let now = transaction.query_typed_opt(&fill(NOTIFIES_ALWAYS), &[]).await?;
+    // Who took the trigger away altogether did it on purpose.
+    match now.map(|row| row.get::<_, bool>("always")) {
+        Some(now) if now != always => {
+            transaction.batch_execute(&fill(if always { NOTIFY_ALWAYS } else { NOTIFY_WAITING })).await
+        }
+        _ => Ok(()),
+    }
 }
 
 fn refuse_newer(target: &str, found: i32, known: i32) -> Result<(), MigrateError> {

@@ -37,6 +37,7 @@ use crate::{
 pub struct Queue {
     pub(crate) store: Store,
     pub(crate) settings: Settings,
+    always_notify: bool,
     /// What the environment said that cannot be read; told at start, with all that is wrong.
     pub(crate) problems: Vec<String>,
     enqueuer: Arc<Mutex<Option<Addr<EnqueueActor>>>>,
@@ -50,6 +51,7 @@ impl Queue {
             schema: "public".to_owned(),
             table: table.into(),
             kind: ParamsKind::Json,
+            always_notify: false,
             settings: Settings::default(),
             problems: Vec::new(),
         }
@@ -72,7 +74,7 @@ impl Queue {
 
     /// Enqueues many jobs in a few statements, whatever their number; their ids in order.
     ///
-    /// Through a client without a transaction, each 10,000 are one.
+    /// Through a client without a transaction, each 50,000 are one, or as many as have 16 MB of params.
     ///
     /// # Errors
     /// As [`Queue::enqueue`]; none of the statement that failed exists.
@@ -125,7 +127,7 @@ impl Queue {
     /// # Errors
     /// The database refuses, or a newer version of this library has been there. Nothing is half done.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        migrate::migrate(&self.store, migrate::QUEUE_VERSION).await
+        migrate::migrate(&self.store, migrate::QUEUE_VERSION, self.always_notify).await
     }
 
     /// Brings the queue's table to a migration, 0 being none: that takes it away **with its jobs**, and what
@@ -134,7 +136,7 @@ impl Queue {
     /// # Errors
     /// As [`Queue::migrate`], and if there is no such migration.
     pub async fn migrate_to(&self, version: i32) -> Result<(), MigrateError> {
-        migrate::migrate(&self.store, version).await
+        migrate::migrate(&self.store, version, self.always_notify).await
     }
 
     /// The newest migration of a queue's table that this version knows.
@@ -144,7 +146,7 @@ impl Queue {
 
     /// The migrations as SQL, for those who migrate with a tool of their own.
     pub fn migration_sql(&self) -> MigrationSql {
-        MigrationSql::new(&self.store.name, self.store.kind)
+        MigrationSql::new(&self.store.name, self.store.kind, self.always_notify)
     }
 
     /// Starts workers for this queue in this process. For several queues, see [`Queues`].
@@ -173,6 +175,7 @@ pub struct QueueBuilder {
     schema: String,
     table: String,
     kind: ParamsKind,
+    always_notify: bool,
     settings: Settings,
     problems: Vec<String>,
 }
@@ -187,6 +190,16 @@ impl QueueBuilder {
     /// Keeps params as `bytea`, MessagePack of any serde type, instead of `jsonb`.
     pub fn binary(mut self) -> Self {
         self.kind = ParamsKind::Binary;
+        self
+    }
+
+    /// Has every insert notify, whether a producer waits or not: for those who distrust the conditional
+    /// notification, or listen to the channel themselves. Commits of many callers then queue up on PostgreSQL's
+    /// notification lock.
+    ///
+    /// It is a property of the table: what the last [`Queue::migrate`] was built with stands for everybody.
+    pub fn always_notify(mut self) -> Self {
+        self.always_notify = true;
         self
     }
 
@@ -234,6 +247,14 @@ impl QueueBuilder {
         self
     }
 
+    /// For how long this process claims jobs ahead of its workers at the pace it has right now, 20 ms unless
+    /// given; zero claims for free workers only. It hides the claim from workers that end jobs quickly; a more
+    /// urgent job, or one that another process could start, may wait so much longer.
+    pub fn claim_ahead(mut self, time: Duration) -> Self {
+        self.settings.claim_ahead = time;
+        self
+    }
+
     /// How long running handlers may go on after a shutdown began, 30 s unless given.
     pub fn shutdown_timeout(mut self, grace: Duration) -> Self {
         self.settings.shutdown_timeout = grace;
@@ -247,8 +268,8 @@ impl QueueBuilder {
     }
 
     /// Takes what the environment says: `<prefix>_MAX_DEMAND`, `_ARBITERS`, `_POLL_INTERVAL`,
-    /// `_RESERVATION_TIMEOUT`, `_EXECUTION_TIMEOUT`, `_RETRY_TIMEOUT`, `_DEAD_AFTER`, `_SHUTDOWN_TIMEOUT`
-    /// (such as `500ms`, `30s`, `5m`, `1h`) and `_LOG_LEVEL`.
+    /// `_RESERVATION_TIMEOUT`, `_EXECUTION_TIMEOUT`, `_RETRY_TIMEOUT`, `_DEAD_AFTER`, `_SHUTDOWN_TIMEOUT`,
+    /// `_CLAIM_AHEAD` (such as `500ms`, `30s`, `5m`, `1h`) and `_LOG_LEVEL`.
     pub fn from_env(mut self, prefix: &str) -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
@@ -266,6 +287,7 @@ impl QueueBuilder {
         Ok(Queue {
             store: Store::new(self.database, name, self.kind),
             settings: self.settings,
+            always_notify: self.always_notify,
             problems: self.problems,
             enqueuer: Arc::default(),
         })

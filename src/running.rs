@@ -96,7 +96,7 @@ impl Queues {
             let name = &queue.store.name;
             let mut told = queue.problems.clone();
             told.extend(queue.settings.problems());
-            told.extend(handlers.problems());
+            told.extend(handlers.problems(queue.settings.dead_after.min(queue.settings.reservation_timeout)));
             let (size, arbiters) = (queue.store.database.pool_size(), queue.settings.arbiters);
             if usize::try_from(size).unwrap_or(usize::MAX) < arbiters.max(1) {
                 told.push(format!(

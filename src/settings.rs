@@ -14,6 +14,7 @@ pub(crate) struct Settings {
     pub(crate) execution_timeout: Duration,
     pub(crate) retry_timeout: Duration,
     pub(crate) dead_after: Duration,
+    pub(crate) claim_ahead: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log_level: log::Level,
 }
@@ -28,6 +29,7 @@ impl Default for Settings {
             execution_timeout: Duration::from_secs(300),
             retry_timeout: Duration::from_secs(30),
             dead_after: Duration::from_secs(10),
+            claim_ahead: Duration::from_millis(20),
             shutdown_timeout: Duration::from_secs(30),
             log_level: log::Level::Info,
         }
@@ -36,6 +38,9 @@ impl Default for Settings {
 
 /// A heartbeat comes four times in `dead_after`; below this the beats themselves are the load.
 const SHORTEST_DEAD_AFTER: Duration = Duration::from_secs(1);
+
+/// What is claimed ahead is kept from others for so long; beyond this it would be theirs to miss.
+const LONGEST_AHEAD: Duration = Duration::from_secs(1);
 
 impl Settings {
     /// All that is wrong, each with what to do.
@@ -69,6 +74,12 @@ impl Settings {
                 problems.push(format!("{name} is {value:?}, longer than the database can add to a time: set less"));
             }
         }
+        if self.claim_ahead > LONGEST_AHEAD {
+            problems.push(format!(
+                "claim_ahead is {:?}, for which urgent jobs and other processes would wait: set it to {LONGEST_AHEAD:?} or less",
+                self.claim_ahead
+            ));
+        }
         if !self.dead_after.is_zero() && self.dead_after < SHORTEST_DEAD_AFTER {
             problems.push(format!(
                 "dead_after is {:?}, too short to tell a dead process from a slow one: set it to {SHORTEST_DEAD_AFTER:?} or more",
@@ -99,6 +110,7 @@ impl Settings {
             ("RETRY_TIMEOUT", &mut self.retry_timeout),
             ("DEAD_AFTER", &mut self.dead_after),
             ("SHUTDOWN_TIMEOUT", &mut self.shutdown_timeout),
+            ("CLAIM_AHEAD", &mut self.claim_ahead),
         ] {
             take(name, &mut |value| {
                 duration(value).map(|time| *field = time).ok_or("a time such as 500ms, 30s, 5m or 1h")

@@ -5,7 +5,7 @@
 -- same key exclusively fails exactly while somebody holds it. Advisory locks know no snapshots, so the
 -- answer is of this instant; the producer looks once more after it has taken its lock, and goes on
 -- looking until every transaction that was under way then has ended.
-CREATE FUNCTION {schema}.job_queue_announce(queue oid, channel text) RETURNS void
+CREATE FUNCTION {schema}.job_queue_announce_to_waiting(queue oid, channel text) RETURNS void
 LANGUAGE plpgsql AS {body}
 DECLARE
     key CONSTANT bigint := 4716510246293143552 + queue::bigint;
@@ -20,11 +20,30 @@ BEGIN
 END
 {body};
 
--- Guarantees one announcement a statement, whatever the number of rows, COPY included.
+-- Guarantees the same for what becomes available without an insert. A queue whose trigger was told to notify
+-- always has this notify always too.
+CREATE FUNCTION {schema}.job_queue_announce(queue oid, channel text) RETURNS void
+LANGUAGE plpgsql AS {body}
+BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+                WHERE t.tgrelid = queue AND t.tgname = 'job_queue_inserted' AND t.tgnargs > 1) THEN
+        PERFORM pg_catalog.pg_notify(channel, '');
+    ELSE
+        PERFORM {schema}.job_queue_announce_to_waiting(queue, channel);
+    END IF;
+END
+{body};
+
+-- Guarantees one announcement a statement, whatever the number of rows, COPY included: to those who wait, or
+-- always where there is a second argument.
 CREATE FUNCTION {schema}.job_queue_inserted() RETURNS trigger
 LANGUAGE plpgsql AS {body}
 BEGIN
-    PERFORM {schema}.job_queue_announce(TG_RELID, TG_ARGV[0]);
+    IF TG_NARGS > 1 THEN
+        PERFORM pg_catalog.pg_notify(TG_ARGV[0], '');
+    ELSE
+        PERFORM {schema}.job_queue_announce_to_waiting(TG_RELID, TG_ARGV[0]);
+    END IF;
     RETURN NULL;
 END
 {body};
@@ -39,6 +58,15 @@ BEGIN
     NEW.expires := NULL;
     NEW.node := NULL;
     RETURN NEW;
+END
+{body};
+
+-- Guarantees that a statement which finds its job lost, or its transaction ended by somebody else, takes
+-- everything else that was sent with it down with it, under a code that the library knows.
+CREATE FUNCTION {schema}.job_queue_refuse(code text, reason text) RETURNS text
+LANGUAGE plpgsql AS {body}
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = code, MESSAGE = reason;
 END
 {body};
 

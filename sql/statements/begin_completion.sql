@@ -9,6 +9,6 @@ WITH completed AS (
        AND state = 'IN_PROGRESS'
     RETURNING notify
 )
-SELECT pg_current_xact_id()::text AS xid,
+SELECT pg_current_xact_id()::text::bigint AS xid,
        CASE WHEN notify IS NOT NULL THEN pg_notify({completed_literal}, notify) END
   FROM completed

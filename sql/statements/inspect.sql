@@ -15,7 +15,8 @@ SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1) AS has_schema,
               WHERE nodes.oid IS NOT NULL AND NOT has_table_privilege(nodes.oid, privilege)) AS missing_on_nodes,
        ARRAY(SELECT format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid))
                FROM pg_proc AS f JOIN pg_namespace AS n ON n.oid = f.pronamespace
-              WHERE n.nspname = $1 AND f.proname IN ('job_queue_announce', 'job_queue_record')
+              WHERE n.nspname = $1 AND f.proname IN ('job_queue_announce', 'job_queue_announce_to_waiting', 'job_queue_record',
+                                                    'job_queue_refuse')
                 AND NOT has_function_privilege(f.oid, 'EXECUTE')
               ORDER BY f.proname) AS missing_functions,
        COALESCE(has_table_privilege(shared.oid, 'SELECT'), true) AS reads_migrations,

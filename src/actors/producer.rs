@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
@@ -16,11 +19,13 @@ use crate::{
     database::{Horizon, Signal, Subscription},
     error::DatabaseError,
     run::{
+        ahead::Ahead,
         backoff::reconnect_delay,
         demand::{Demands, WorkerId},
         shared::Shared,
         waiting::{Answered, Next, Waiting},
     },
+    settings::Settings,
     store::Claim,
 };
 
@@ -31,6 +36,9 @@ pub(crate) struct ProducerActor {
     shared: Arc<Shared>,
     members: Members,
     demands: Demands<Addr<WorkerActor>>,
+    ahead: Ahead,
+    /// A look at what has been claimed ahead for too long is due.
+    watching: bool,
     subscription: Option<Subscription>,
     waiting: Waiting,
     /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
@@ -52,6 +60,8 @@ pub(crate) struct Demand {
     /// The producer that it was told to ask; another's demand was counted there.
     pub(crate) epoch: u64,
     pub(crate) jobs: usize,
+    /// How many of them are room that a job has just left.
+    pub(crate) ended: usize,
     pub(crate) performer: Addr<WorkerActor>,
 }
 
@@ -78,11 +88,14 @@ impl ProducerActor {
         subscription: Option<Subscription>,
         lifeline: Lifeline,
     ) -> Self {
+        let Settings { claim_ahead, max_demand, .. } = shared.settings;
         Self {
             epoch,
             shared,
             members,
             demands: Demands::new(),
+            ahead: Ahead::new(claim_ahead, max_demand, Instant::now()),
+            watching: false,
             subscription,
             waiting: Waiting::default(),
             claiming: false,
@@ -94,9 +107,10 @@ impl ProducerActor {
         }
     }
 
-    /// Claims for all unmet demand, unless a claim is under way already.
+    /// Gives what is claimed to those who have room for it, and claims more unless a claim is under way already.
     fn claim(&mut self, ctx: &mut Context<Self>) {
-        let wanted = self.demands.total();
+        self.give(ctx);
+        let wanted = self.ahead.shortfall(self.demands.total(), Instant::now());
         if self.draining || wanted == 0 {
             return;
         }
@@ -113,7 +127,7 @@ impl ProducerActor {
 
     fn claimed(&mut self, wanted: usize, claim: Result<Claim, DatabaseError>, ctx: &mut Context<Self>) {
         self.claiming = false;
-        let claim = match claim {
+        let Claim { jobs, due_in } = match claim {
             Ok(claim) => claim,
             Err(error) => {
                 self.shared.tally.away(&error);
@@ -124,60 +138,74 @@ impl ProducerActor {
         };
         self.failures = 0;
         self.shared.tally.back();
-        let (count, due_in) = (claim.jobs.len(), claim.due_in);
-        self.give(claim, ctx);
+        let full = jobs.len() >= wanted;
+        self.ahead.put(jobs, full, Instant::now());
+        self.give(ctx);
         self.report_drained();
         if let Some(poller) = self.members.poller()
             && poller.try_send(Looked { due_in }).is_err()
         {
             log::debug!("the poller is being replaced");
         }
-        if count >= wanted {
-            // Nothing tells whether there is more, and nobody needs to announce it.
-            if self.demands.total() == 0
-                && self.waiting.stop()
-                && let Some(subscription) = &self.subscription
-            {
-                subscription.unwait();
-            }
+        if self.demands.total() == 0 {
+            // Nobody needs to announce anything while all are busy.
+            self.stop_waiting();
+        }
+        if full || self.again {
             self.claim(ctx);
-        } else if self.again {
-            self.claim(ctx);
-        } else {
+        } else if self.demands.total() > 0 {
             self.wait(ctx);
         }
     }
 
-    /// Hands the jobs to workers that asked; what no worker wants any more goes back.
-    fn give(&mut self, claim: Claim, ctx: &mut Context<Self>) {
-        let mut unwanted = Vec::new();
-        for mut job in claim.jobs {
-            loop {
-                let Some((worker, performer)) = self.demands.take().filter(|_| !self.draining) else {
-                    unwanted.push(job.id);
-                    break;
-                };
-                match performer.try_send(Perform(job)) {
-                    Ok(()) => break,
-                    Err(
-                        actix::prelude::SendError::Full(Perform(back))
-                        | actix::prelude::SendError::Closed(Perform(back)),
-                    ) => {
-                        self.demands.forget(worker);
-                        job = back;
-                    }
-                }
+    /// Hands what is claimed to workers that asked.
+    fn give(&mut self, ctx: &mut Context<Self>) {
+        while !self.draining
+            && !self.ahead.is_empty()
+            && let Some((worker, performer)) = self.demands.take()
+            && let Some(job) = self.ahead.take()
+        {
+            if let Err(
+                actix::prelude::SendError::Full(Perform(job)) | actix::prelude::SendError::Closed(Perform(job)),
+            ) = performer.try_send(Perform(job))
+            {
+                self.demands.forget(worker);
+                self.ahead.put_back(job, Instant::now());
             }
         }
-        if !unwanted.is_empty() {
-            let shared = Arc::clone(&self.shared);
-            let give_back = async move {
-                if let Err(error) = shared.store.unreserve(&shared.node, Some(&unwanted)).await {
-                    // The reservation lapses by itself.
-                    shared.tally.away(&error);
-                }
-            };
-            ctx.spawn(give_back.into_actor(self));
+        if !self.ahead.is_empty() && !self.watching {
+            self.watching = true;
+            ctx.run_later(self.ahead.patience(), Self::watch);
+        }
+    }
+
+    /// Gives back what the workers have become too slow for.
+    fn watch(&mut self, ctx: &mut Context<Self>) {
+        self.watching = false;
+        let overdue = self.ahead.overdue(Instant::now());
+        if !overdue.is_empty() {
+            self.give_back(Some(overdue), ctx);
+        }
+        self.give(ctx);
+    }
+
+    /// Makes reserved jobs available to others, all of this process's if none are named.
+    fn give_back(&self, ids: Option<Vec<i64>>, ctx: &mut Context<Self>) {
+        let shared = Arc::clone(&self.shared);
+        let give_back = async move {
+            if let Err(error) = shared.store.unreserve(&shared.node, ids.as_deref()).await {
+                // The reservation lapses by itself.
+                shared.tally.away(&error);
+            }
+        };
+        ctx.spawn(give_back.into_actor(self));
+    }
+
+    fn stop_waiting(&mut self) {
+        if self.waiting.stop()
+            && let Some(subscription) = &self.subscription
+        {
+            subscription.unwait();
         }
     }
 
@@ -233,12 +261,18 @@ impl Actor for ProducerActor {
         if let Some(subscription) = &self.subscription {
             ctx.add_stream(WatchStream::new(subscription.signal()));
         }
+        if self.epoch > 1 {
+            // What the producer before this one had claimed and given to nobody. What a worker has not started
+            // yet it drops unperformed.
+            self.give_back(None, ctx);
+        }
     }
 }
 
 impl StreamHandler<Signal> for ProducerActor {
     fn handle(&mut self, signal: Signal, ctx: &mut Self::Context) {
         self.waiting.listening_on(signal.connection);
+        self.ahead.refresh();
         self.claim(ctx);
     }
 
@@ -252,6 +286,7 @@ impl Handler<Demand> for ProducerActor {
 
     fn handle(&mut self, demand: Demand, ctx: &mut Self::Context) {
         if demand.epoch == self.epoch {
+            self.ahead.ended(demand.ended);
             self.demands.add(demand.worker, demand.jobs, demand.performer);
             self.claim(ctx);
         }
@@ -270,6 +305,7 @@ impl Handler<Look> for ProducerActor {
     type Result = ();
 
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
+        self.ahead.refresh();
         self.claim(ctx);
     }
 }
@@ -279,11 +315,7 @@ impl Handler<StopClaiming> for ProducerActor {
 
     fn handle(&mut self, _: StopClaiming, _: &mut Self::Context) -> Self::Result {
         self.draining = true;
-        if self.waiting.stop()
-            && let Some(subscription) = &self.subscription
-        {
-            subscription.unwait();
-        }
+        self.stop_waiting();
         if !self.claiming {
             return Box::pin(async {});
         }

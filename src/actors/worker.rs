@@ -1,6 +1,6 @@
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::task::JoinSet;
 
 use super::{
@@ -8,9 +8,14 @@ use super::{
     producer::Demand,
 };
 use crate::{
-    handler::Dispatch,
+    handler::{BatchPerformer, Dispatch, Found},
     job::Reserved,
-    run::{demand::WorkerId, perform::perform, shared::Shared},
+    perform::{perform, perform_batch},
+    run::{
+        demand::WorkerId,
+        gather::{Gathering, Ready},
+        shared::{Activity, Shared},
+    },
 };
 
 /// Performs jobs on one arbiter, and asks for as many as it has room for.
@@ -21,8 +26,12 @@ pub(crate) struct WorkerActor {
     /// Which producer was last told of all the room there is.
     epoch: u64,
     shared: Arc<Shared>,
-    dispatch: Rc<Dispatch>,
+    dispatch: Dispatch,
     members: Members,
+    /// Jobs that wait to be performed together; each has its slot.
+    gathering: Gathering<Rc<dyn BatchPerformer>, (Reserved, Place)>,
+    /// When those that wait are looked at next.
+    looks: Option<Instant>,
     /// Dropped with this actor, and the jobs under way with it.
     jobs: JoinSet<()>,
     _lifeline: Lifeline,
@@ -44,6 +53,12 @@ pub(crate) struct Ask {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Vacated;
+
+/// A job that is in the worker's hands until this is dropped.
+struct Place {
+    _slot: Slot,
+    _activity: Activity,
+}
 
 /// A job's place in the worker: reports that it is free again, on every way out.
 struct Slot(Addr<WorkerActor>);
@@ -72,20 +87,54 @@ impl WorkerActor {
             busy: 0,
             epoch: 0,
             shared,
-            dispatch: Rc::new(dispatch),
+            dispatch,
             members,
+            gathering: Gathering::new(slots),
+            looks: None,
             jobs: JoinSet::new(),
             _lifeline: lifeline,
         }
     }
 
-    fn demand(&self, jobs: usize, ctx: &Context<Self>) {
-        let demand = Demand { worker: self.id, epoch: self.epoch, jobs, performer: ctx.address() };
+    fn demand(&self, jobs: usize, ended: usize, ctx: &Context<Self>) {
+        let demand = Demand { worker: self.id, epoch: self.epoch, jobs, ended, performer: ctx.address() };
         let sent = self.members.producer().map(|producer| producer.try_send(demand));
         if !matches!(sent, Some(Ok(()))) {
             // The next producer asks for all the room there is.
             log::debug!("worker {} has no producer to ask", self.id.0);
         }
+    }
+
+    /// Has a job wait for others of its type.
+    fn gather(&mut self, performer: Rc<dyn BatchPerformer>, job: Reserved, place: Place, ctx: &mut Context<Self>) {
+        if self.shared.draining.is_cancelled() {
+            // The shutdown gives back what is reserved.
+            return;
+        }
+        if job.is_last_of_several() {
+            return self.perform_together((performer, vec![(job, place)]));
+        }
+        let (kind, batching) = (job.kind.clone().unwrap_or_default(), performer.batching());
+        let ready = self.gathering.add(&kind, batching, performer, (job, place), Instant::now());
+        ready.into_iter().for_each(|batch| self.perform_together(batch));
+        self.look_when_due(ctx);
+    }
+
+    fn look_when_due(&mut self, ctx: &mut Context<Self>) {
+        let Some(due) = self.gathering.next().filter(|due| self.looks.is_none_or(|looks| *due < looks)) else {
+            return;
+        };
+        self.looks = Some(due);
+        ctx.run_later(due.saturating_duration_since(Instant::now()), |act, ctx| {
+            act.looks = None;
+            let ready = act.gathering.due(Instant::now());
+            ready.into_iter().for_each(|batch| act.perform_together(batch));
+            act.look_when_due(ctx);
+        });
+    }
+
+    fn perform_together(&mut self, (performer, jobs): Ready<Rc<dyn BatchPerformer>, (Reserved, Place)>) {
+        self.jobs.spawn_local(perform_batch(Arc::clone(&self.shared), performer, jobs));
     }
 }
 
@@ -94,6 +143,8 @@ impl Actor for WorkerActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
+        let draining = self.shared.draining.clone().cancelled_owned();
+        ctx.spawn(draining.into_actor(self).map(|(), act, _| act.gathering.clear()));
     }
 }
 
@@ -102,12 +153,16 @@ impl Handler<Perform> for WorkerActor {
 
     fn handle(&mut self, Perform(job): Perform, ctx: &mut Self::Context) {
         self.busy += 1;
-        let slot = Slot(ctx.address());
-        let activity = self.shared.activity();
-        let (shared, dispatch) = (Arc::clone(&self.shared), Rc::clone(&self.dispatch));
+        let place = Place { _slot: Slot(ctx.address()), _activity: self.shared.activity() };
+        let performer = match self.dispatch.find(job.kind.as_deref()) {
+            Ok(Found::Batch(performer)) => return self.gather(performer, job, place, ctx),
+            Ok(Found::One(performer)) => Ok(performer),
+            Err(unknown) => Err(unknown),
+        };
+        let shared = Arc::clone(&self.shared);
         self.jobs.spawn_local(async move {
-            let (_slot, _activity) = (slot, activity);
-            perform(shared, dispatch, job).await;
+            let _place = place;
+            perform(shared, performer, job).await;
         });
     }
 }
@@ -118,7 +173,7 @@ impl Handler<Vacated> for WorkerActor {
     fn handle(&mut self, _: Vacated, ctx: &mut Self::Context) {
         while self.jobs.try_join_next().is_some() {}
         self.busy -= 1;
-        self.demand(1, ctx);
+        self.demand(1, 1, ctx);
     }
 }
 
@@ -127,6 +182,6 @@ impl Handler<Ask> for WorkerActor {
 
     fn handle(&mut self, Ask { epoch }: Ask, ctx: &mut Self::Context) {
         self.epoch = epoch;
-        self.demand(self.slots.saturating_sub(self.busy), ctx);
+        self.demand(self.slots.saturating_sub(self.busy), 0, ctx);
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
+use postgres_types::Type;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, watch},
@@ -17,7 +18,7 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Error};
 
 use super::{
-    pool::{Connect, Listening},
+    pool::{Connect, Lane, Listening},
     subscription::{Ask, Command, Signal, Subscription, answer, release},
 };
 use crate::{name::quote_identifier, run::backoff::reconnect_delay};
@@ -33,7 +34,8 @@ impl Listener {
     /// Starts the task; it connects once somebody subscribes, and ends with the last handle.
     pub(crate) fn start(connect: Arc<dyn Connect>, timeout: Duration, io: &Handle) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        io.spawn(Task { connect, timeout, inbox, subscribers: HashMap::new(), connections: 0 }.run());
+        let probe = connect.listens_at_the_pools().then(|| format!("actix_job_queue_probe_{:x}", fastrand::u64(..)));
+        io.spawn(Task { connect, timeout, inbox, subscribers: HashMap::new(), connections: 0, probe }.run());
         Self { commands, subscriptions: AtomicU64::new(0) }
     }
 
@@ -56,6 +58,8 @@ struct Task {
     inbox: mpsc::UnboundedReceiver<Command>,
     subscribers: HashMap<u64, Subscriber>,
     connections: u64,
+    /// A channel on which a pool's connection says that it is heard here; none where it cannot be, or once it was.
+    probe: Option<String>,
 }
 
 /// Why a connection is no longer listened on.
@@ -129,7 +133,8 @@ impl Task {
 
     /// Connects and listens on every channel, within the time-out.
     async fn listen(&self) -> Result<Listening, String> {
-        let channels = self.subscribers.values().map(|subscriber| quote_identifier(&subscriber.channel));
+        let channels = self.subscribers.values().map(|subscriber| &subscriber.channel).chain(&self.probe);
+        let channels = channels.map(|channel| quote_identifier(channel));
         let listen: String = channels.map(|channel| format!("LISTEN {channel};")).collect();
         let establish = async {
             let (client, mut messages) = self.connect.listen().await.map_err(explain)?;
@@ -153,10 +158,18 @@ impl Task {
         // Whoever subscribed looks once now: what came before LISTEN was not heard.
         self.tell(|signal| signal.connection = Some(connection));
         let client = Arc::new(client);
+        // Each statement of this task's own that is under way here has a clone of it.
+        let under_way = Arc::new(());
+        self.send_probe();
         loop {
             tokio::select! {
                 message = messages.next() => match message {
-                    Some(Ok(AsyncMessage::Notification(notification))) => self.pass(notification.channel()),
+                    Some(Ok(AsyncMessage::Notification(notification))) => {
+                        if self.probe.as_deref() == Some(notification.channel()) {
+                            self.heard_probe(Arc::strong_count(&under_way) == 1);
+                        }
+                        self.pass(notification.channel());
+                    }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Ended::Lost(explain(error)),
                     None => return Ended::Lost("the server closed the connection".to_owned()),
@@ -173,6 +186,8 @@ impl Task {
                         match outcome {
                             Ok(()) => if let Some(subscriber) = self.subscribers.get(&id) {
                                 subscriber.sender.send_modify(|signal| signal.connection = Some(connection));
+                                // It may have been passed by meanwhile.
+                                self.send_probe();
                             },
                             Err(why) => return Ended::Lost(why),
                         }
@@ -183,8 +198,9 @@ impl Task {
                             return Ended::Idle;
                         }
                         let unheard = gone.map(|gone| gone.channel).filter(|channel| !self.hears(channel));
-                        let client = Arc::clone(&client);
+                        let (client, counted) = (Arc::clone(&client), Arc::clone(&under_way));
                         let mut ending = Box::pin(async move {
+                            let _counted = counted;
                             if let Some(channel) = unheard {
                                 // A connection that fails here is found lost by its reader.
                                 let _ = client.batch_execute(&format!("UNLISTEN {}", quote_identifier(&channel))).await;
@@ -199,13 +215,36 @@ impl Task {
                     // Answered beside the reading, for the answer is among what is read; the statements
                     // still reach the server in this order, for each is sent when it is first polled.
                     Some(Command::Ask(ask)) => {
-                        let mut answering = Box::pin(answer(Arc::clone(&client), connection, ask));
+                        let (client, counted) = (Arc::clone(&client), Arc::clone(&under_way));
+                        let mut answering = Box::pin(async move {
+                            let _counted = counted;
+                            answer(client, connection, ask).await;
+                        });
                         if futures_util::poll!(&mut answering).is_pending() {
                             tokio::spawn(answering);
                         }
                     }
                 },
             }
+        }
+    }
+
+    /// Has a connection of the pools say that it is heard here, until it once was.
+    fn send_probe(&self) {
+        if let Some(channel) = self.probe.clone() {
+            tokio::spawn(send_probe(Arc::clone(&self.connect), channel));
+        }
+    }
+
+    /// A pooler that hands sessions round delivers a notification to whoever holds the session at that moment, never
+    /// to a client that lies idle. So who hears it while none of its own statements is under way has a session of its
+    /// own, and so have the other connections to that address.
+    fn heard_probe(&mut self, idle: bool) {
+        if idle {
+            self.probe = None;
+            self.connect.trust_sessions();
+        } else {
+            self.send_probe();
         }
     }
 
@@ -236,6 +275,19 @@ impl Task {
 
     fn hears(&self, channel: &str) -> bool {
         self.subscribers.values().any(|subscriber| subscriber.channel == channel)
+    }
+}
+
+/// Notifies over a connection of a pool's.
+async fn send_probe(connect: Arc<dyn Connect>, channel: String) {
+    let attempted = "see whether sessions stay with their connections";
+    let told = match connect.get(Lane::Control, attempted).await {
+        Ok(connection) => connection.query_typed("SELECT pg_notify($1, '')", &[(&channel, Type::TEXT)]).await.is_ok(),
+        Err(_) => false,
+    };
+    if !told {
+        // The next connection tries again; until then statements are planned each time.
+        log::debug!("could not {attempted}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod io;
 mod listener;
+mod plans;
 mod pool;
 mod subscription;
 #[cfg(feature = "tls-rustls")]
@@ -36,6 +37,7 @@ pub use {
 
 pub(crate) use {
     io::Io,
+    plans::Plans,
     pool::{Connection, Lane},
     subscription::{Horizon, Signal, Subscription},
 };
@@ -94,7 +96,7 @@ impl Default for DatabaseOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            pool_size: u32::try_from(cores).unwrap_or(u32::MAX).max(10),
+            pool_size: u32::try_from(cores).unwrap_or(u32::MAX).max(20),
             connection_timeout: Duration::from_secs(5),
             listen: Listen::Same,
             listen_timeout: Duration::from_secs(5),
@@ -108,7 +110,7 @@ impl DatabaseOptions {
         Self::default()
     }
 
-    /// How many connections completions and callers share: 10, or one a core where there are more. Each
+    /// How many connections completions and callers share: 20, or one a core where there are more. Each
     /// handler holds one only while its completion is open.
     pub fn pool_size(mut self, connections: u32) -> Self {
         self.pool_size = connections;
@@ -168,6 +170,7 @@ impl DatabaseOptions {
     }
 
     async fn open<T: Tls>(self, config: Config, tls: T, at: Option<(Config, T)>) -> Result<Database, ConnectError> {
+        let same_address = self.listen == Listen::Same;
         let listen = match self.listen {
             Listen::Same => Some((config.clone(), tls.clone())),
             Listen::At(_) => at,
@@ -177,7 +180,7 @@ impl DatabaseOptions {
         // The pool cannot be of no size; a queue refuses to start on one that is too small.
         let size = self.pool_size.max(1);
         let connect: Arc<dyn Connect> =
-            Arc::new(Pools::new(config, listen, tls, size, self.connection_timeout, io.handle()));
+            Arc::new(Pools::new(config, listen, same_address, tls, size, self.connection_timeout, io.handle()));
         let listener = Listener::start(Arc::clone(&connect), self.listen_timeout, &io.handle());
         let database = Database {
             inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
@@ -209,8 +212,30 @@ impl Database {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        let mut connection = self.get(lane, attempted).await?;
-        match tokio::time::timeout(STATEMENT_TIMEOUT, connection.query_typed(sql, parameters)).await {
+        self.ask(Plans::default(), self.get(lane, attempted).await?, attempted, sql, parameters).await
+    }
+
+    /// The same with a statement that recurs, whose plan is kept where it can be.
+    pub(crate) async fn query_planned(
+        &self,
+        lane: Lane,
+        attempted: &str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let connection = self.get(lane, attempted).await?;
+        self.ask(connection.plans(), connection, attempted, sql, parameters).await
+    }
+
+    async fn ask(
+        &self,
+        plans: Plans,
+        mut connection: Connection,
+        attempted: &str,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        match tokio::time::timeout(STATEMENT_TIMEOUT, plans.query(&connection, sql, parameters)).await {
             Ok(answer) => answer.map_err(|error| DatabaseError::statement(attempted, error)),
             Err(_) => {
                 connection.give_up();

@@ -3,11 +3,14 @@
 use std::{
     fmt,
     ops::{Deref, DerefMut},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use bb8::{ErrorSink, ManageConnection, Pool, PooledConnection, RunError};
+use bb8::{ErrorSink, ManageConnection, Pool, PooledConnection, QueueStrategy, RunError};
 use bb8_postgres::PostgresConnectionManager;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 use tokio::{runtime::Handle, sync::watch};
@@ -16,6 +19,7 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 
+use super::plans::Plans;
 use crate::error::DatabaseError;
 
 /// Which of the pools a connection comes from.
@@ -29,13 +33,19 @@ pub(crate) enum Lane {
     Heartbeat,
 }
 
-/// Statements of the control lane are short and few: two connections serve any number of queues.
-const CONTROL_CONNECTIONS: u32 = 2;
+/// Statements of the control lane are short and few: a claim, a start and a removal under way at a time keep
+/// one queue busy, and serve any number.
+const CONTROL_CONNECTIONS: u32 = 3;
 
 /// A connection that goes back to its pool when dropped, unless it was given up.
 pub(crate) struct Connection(Box<dyn Pooled>);
 
 impl Connection {
+    /// What is planned on it, where plans can be kept.
+    pub(crate) fn plans(&self) -> Plans {
+        self.0.plans()
+    }
+
     /// Keeps the connection from being used again: a statement is still under way on it.
     pub(crate) fn give_up(&mut self) {
         self.0.give_up();
@@ -75,6 +85,10 @@ pub(crate) trait Connect: Send + Sync {
     fn listen(&self) -> BoxFuture<'_, Result<Listening, Error>>;
     /// Whether [`Connect::listen`] can work at all.
     fn can_listen(&self) -> bool;
+    /// Whether it listens at the address of the pools.
+    fn listens_at_the_pools(&self) -> bool;
+    /// Every connection has been found to be a session of its own, whose plans can be kept.
+    fn trust_sessions(&self);
     /// The network was silent: has every connection that is open now replaced before it is used again, and
     /// those that are being opened opened anew.
     fn distrust(&self);
@@ -83,6 +97,7 @@ pub(crate) trait Connect: Send + Sync {
 trait Pooled: Send {
     fn client(&self) -> &Client;
     fn client_mut(&mut self) -> &mut Client;
+    fn plans(&self) -> Plans;
     fn give_up(&mut self);
 }
 
@@ -95,6 +110,8 @@ pub(crate) struct Pools<T: Tls> {
     era: Era,
     timeout: Duration,
     listen: Option<(Config, T)>,
+    same_address: bool,
+    sessions_trusted: Arc<AtomicBool>,
     io: Handle,
 }
 
@@ -118,6 +135,7 @@ impl<T: Tls> Pools<T> {
     pub(crate) fn new(
         config: Config,
         listen: Option<(Config, T)>,
+        same_address: bool,
         tls: T,
         size: u32,
         timeout: Duration,
@@ -125,6 +143,7 @@ impl<T: Tls> Pools<T> {
     ) -> Self {
         let last_failure = LastFailure::default();
         let era = Era::default();
+        let sessions_trusted = Arc::<AtomicBool>::default();
         let build = |size: u32| {
             Pool::builder()
                 .max_size(size)
@@ -132,17 +151,31 @@ impl<T: Tls> Pools<T> {
                 // A broken connection shows itself at its first statement, which is tried again; a round
                 // trip at every check-out would cost more than that.
                 .test_on_check_out(false)
+                // The one used last has its plans fresh, and those that are not needed come to lie idle.
+                .queue_strategy(QueueStrategy::Lifo)
                 .error_sink(Box::new(last_failure.clone()))
                 .build_unchecked(Manager {
                     inner: PostgresConnectionManager::new(config.clone(), tls.clone()),
                     era: era.clone(),
+                    sessions_trusted: Arc::clone(&sessions_trusted),
                     io: io.clone(),
                 })
         };
         // bb8 spawns its reaper on the runtime that is entered here.
         let _entered = io.enter();
         let (work, control, heartbeat) = (build(size), build(CONTROL_CONNECTIONS), build(1));
-        Self { work, control, heartbeat, last_failure, era, timeout, listen, io: io.clone() }
+        Self {
+            work,
+            control,
+            heartbeat,
+            last_failure,
+            era,
+            timeout,
+            listen,
+            same_address,
+            sessions_trusted,
+            io: io.clone(),
+        }
     }
 }
 
@@ -207,6 +240,14 @@ impl<T: Tls> Connect for Pools<T> {
         self.listen.is_some()
     }
 
+    fn listens_at_the_pools(&self) -> bool {
+        self.same_address && self.can_listen()
+    }
+
+    fn trust_sessions(&self) {
+        self.sessions_trusted.store(true, Ordering::Release);
+    }
+
     fn distrust(&self) {
         self.era.0.send_modify(|era| *era += 1);
     }
@@ -221,6 +262,7 @@ async fn ended<T>() -> T {
 struct Manager<T: Tls> {
     inner: PostgresConnectionManager<T>,
     era: Era,
+    sessions_trusted: Arc<AtomicBool>,
     io: Handle,
 }
 
@@ -244,6 +286,8 @@ impl Era {
 struct Pooling {
     client: Client,
     era: u64,
+    plans: Plans,
+    sessions_trusted: Arc<AtomicBool>,
     given_up: bool,
 }
 
@@ -263,7 +307,13 @@ impl<T: Tls> ManageConnection for Manager<T> {
             let mut connecting = self.io.spawn(async move { inner.connect().await });
             tokio::select! {
                 connected = &mut connecting => match connected {
-                    Ok(connected) => return connected.map(|client| Pooling { client, era, given_up: false }),
+                    Ok(connected) => return connected.map(|client| Pooling {
+                        client,
+                        era,
+                        plans: Plans::of_a_connection(),
+                        sessions_trusted: Arc::clone(&self.sessions_trusted),
+                        given_up: false,
+                    }),
                     Err(_) => ended().await,
                 },
                 // A handshake that nobody answers would keep its place in the pool for good.
@@ -288,6 +338,10 @@ impl<T: Tls> Pooled for PooledConnection<'static, Manager<T>> {
 
     fn client_mut(&mut self) -> &mut Client {
         &mut self.client
+    }
+
+    fn plans(&self) -> Plans {
+        if self.sessions_trusted.load(Ordering::Acquire) { self.plans.clone() } else { Plans::default() }
     }
 
     fn give_up(&mut self) {

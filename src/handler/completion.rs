@@ -9,7 +9,10 @@ use tokio_postgres::Transaction;
 
 use crate::{
     error::{CompletionError, DatabaseError},
-    run::{backoff::reconnect_delay, hold::Hold},
+    run::{
+        backoff::reconnect_delay,
+        hold::{Hold, complete_by},
+    },
     store::{CommitOutcome, Lease, Opened, Store},
 };
 
@@ -17,20 +20,20 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "return it from the handler"]
 pub struct Completed {
-    job: Lease,
+    jobs: Vec<Lease>,
 }
 
 impl Completed {
-    pub(crate) fn of(job: Lease) -> Self {
-        Self { job }
+    pub(crate) fn of(holds: &[Arc<Hold>]) -> Self {
+        Self { jobs: holds.iter().map(|hold| hold.lease).collect() }
     }
 
     pub(crate) fn is_of(&self, job: Lease) -> bool {
-        self.job == job
+        self.jobs.contains(&job)
     }
 }
 
-/// The transaction in which a job is removed: the real [`tokio_postgres::Transaction`], with savepoints,
+/// The transaction in which a job, or those of a batch, are removed: the real [`tokio_postgres::Transaction`], with savepoints,
 /// COPY and everything.
 ///
 /// What is written here, follow-up jobs included, happens together with the job's removal or not at all.
@@ -40,6 +43,9 @@ pub struct Completion<'a> {
     transaction: Transaction<'a>,
     opened: Opened,
     store: Store,
+    holds: Vec<Arc<Hold>>,
+    /// One of the holds, whose row tells what became of the transaction: all of them are removed by one statement
+    /// of it, so either every row is there or none.
     hold: Arc<Hold>,
 }
 
@@ -47,11 +53,17 @@ pub struct Completion<'a> {
 const PAST_DEADLINE: Duration = Duration::from_secs(60);
 
 impl<'a> Completion<'a> {
-    pub(crate) fn new(transaction: Transaction<'a>, opened: Opened, store: Store, hold: Arc<Hold>) -> Self {
-        Self { transaction, opened, store, hold }
+    pub(crate) fn new(
+        transaction: Transaction<'a>,
+        opened: Opened,
+        store: Store,
+        holds: Vec<Arc<Hold>>,
+        hold: Arc<Hold>,
+    ) -> Self {
+        Self { transaction, opened, store, holds, hold }
     }
 
-    /// Commits: the job is done.
+    /// Commits: the job is done, or all jobs of the batch are.
     ///
     /// If the answer is lost on the way, the server is asked over another connection what became of the
     /// transaction, until it knows.
@@ -60,21 +72,14 @@ impl<'a> Completion<'a> {
     /// Nothing of the completion was kept: a statement in it had failed, it was ended by SQL, or the
     /// database refused the commit or could not be asked about it in time.
     pub async fn commit(self) -> Result<Completed, CompletionError> {
-        let hold = Arc::clone(&self.hold);
-        hold.complete_by(self.end()).await?;
-        Ok(Completed::of(hold.lease))
+        let holds = self.holds.clone();
+        complete_by(&holds, self.end()).await?;
+        Ok(Completed::of(&holds))
     }
 
     async fn end(self) -> Result<(), CompletionError> {
-        let Self { transaction, opened, store, hold } = self;
-        let ended = match store.check_completion(&transaction, hold.lease, &opened).await {
-            Ok(()) => transaction
-                .commit()
-                .await
-                .map_err(|error| DatabaseError::statement(attempted(&store, &hold), error).into()),
-            Err(error) => Err(error),
-        };
-        match ended {
+        let Self { transaction, opened, store, hold, .. } = self;
+        match store.commit_completion(transaction, hold.lease, &opened).await {
             // The handler may have ended the transaction by a COMMIT of its own.
             Err(CompletionError::Ended { .. }) if resolve(&store, &hold, &opened).await? => Ok(()),
             Err(CompletionError::Database(error)) if error.is_ambiguous() => {
@@ -92,7 +97,7 @@ impl<'a> Completion<'a> {
 impl fmt::Debug for Completion<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Completion")
-            .field("job", &self.hold.lease)
+            .field("jobs", &self.holds.iter().map(|hold| hold.lease).collect::<Vec<_>>())
             .field("opened", &self.opened)
             .finish_non_exhaustive()
     }

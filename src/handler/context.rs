@@ -1,5 +1,9 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use postgres_types::{ToSql, Type};
 use tokio_postgres::IsolationLevel;
 use tokio_util::sync::CancellationToken;
 
@@ -8,10 +12,12 @@ use crate::{
     database::{Connection, Lane},
     error::{CompletionError, DatabaseError},
     run::{
+        backoff::reconnect_delay,
         desk::{Desk, PATIENCE},
-        hold::{Cancelled, Hold},
+        hold::{Cancelled, Hold, complete_by},
+        shared::Shared,
     },
-    store::{Settlement, Store},
+    store::{Lease, Settlement, Store, Write},
 };
 
 /// What a handler's context is made of, the same for all jobs of a queue.
@@ -22,21 +28,26 @@ pub(crate) struct Surroundings {
     pub(crate) draining: CancellationToken,
 }
 
+/// Where a handler's completions are opened, one at a time.
+#[derive(Debug)]
+pub(super) struct Opener {
+    pub(super) surroundings: Surroundings,
+    /// The connection of the completion that is open, the last that is there; it lives here so that a
+    /// transaction can borrow it. Those before it lay idle through a restart of the server, and showed it at
+    /// their first statement.
+    connections: [Option<Connection>; 3],
+}
+
 /// A handler's way back to its queue: it completes the job, and tells when the job is taken away.
 #[derive(Debug)]
 pub struct Context {
-    surroundings: Surroundings,
+    opener: Opener,
     hold: Arc<Hold>,
-    /// The connection of the completion that is open; it lives here so that a transaction can borrow it.
-    connection: Option<Connection>,
 }
-
-/// A connection that lay idle through a restart of the server shows it at its first statement.
-const BEGIN_TRIES: u32 = 3;
 
 impl Context {
     pub(crate) fn new(surroundings: Surroundings, hold: Arc<Hold>) -> Self {
-        Self { surroundings, hold, connection: None }
+        Self { opener: Opener::new(surroundings), hold }
     }
 
     /// Opens the completion: a transaction in which the job is already removed.
@@ -55,42 +66,59 @@ impl Context {
     /// # Errors
     /// As [`Context::begin`].
     pub async fn begin_with(&mut self, isolation: IsolationLevel) -> Result<Completion<'_>, CompletionError> {
-        let Surroundings { store, .. } = &self.surroundings;
-        let attempted = format!("complete job {} of queue {}", self.hold.lease.id, store.name);
-        // The connection before may still be busy with a rollback; it waits for that in the pool.
-        self.connection = None;
-        let mut tries = 1;
-        loop {
-            let connection = store.database.get(Lane::Work, &attempted).await?;
-            // A borrow that is returned from inside the loop would last through all of it, so the look
-            // whether the connection is alive comes first.
-            let alive = connection.simple_query("").await;
-            match alive {
-                Ok(_) => {
-                    self.connection = Some(connection);
-                    break;
+        self.opener.open(vec![Arc::clone(&self.hold)], isolation).await
+    }
+
+    /// Completes the job by one statement of its own, both in one transaction and one round trip: the fastest
+    /// way to write something.
+    ///
+    /// The statement is an `INSERT`, `UPDATE`, `DELETE` or `MERGE`; its parameters are given with their types.
+    /// Whether it touched any row is not looked at, nor does it see what the removal did: for anything more,
+    /// [`Context::begin`].
+    ///
+    /// ```no_run
+    /// # use actix_job_queue::{Completed, Context, Job, JobError};
+    /// # use tokio_postgres::types::Type;
+    /// # #[derive(serde::Deserialize)] struct Count { page: i64 }
+    /// async fn count(job: Job<Count>, ctx: Context) -> Result<Completed, JobError> {
+    ///     let page = job.params.page;
+    ///     let sql = "UPDATE pages SET visits = visits + 1 WHERE id = $1";
+    ///     Ok(ctx.complete_with(sql, &[(&page, Type::INT8)]).await?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CompletionError::Lost`] if the job is no longer this attempt's, [`CompletionError::Statement`] if the
+    /// statement or a parameter is none that can be used so; the database's error otherwise. Then nothing was
+    /// written.
+    pub async fn complete_with(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Completed, CompletionError> {
+        let Surroundings { store, .. } = &self.opener.surroundings;
+        let lease = self.hold.lease;
+        let write = Write::new(sql, parameters).map_err(|problem| CompletionError::Statement {
+            queue: store.name.to_string(),
+            id: lease.id,
+            problem,
+        })?;
+        // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
+        let removal = store.database.io().spawn(complete_with(store.clone(), lease, write, self.hold.deadline));
+        let removal = async {
+            match removal.await {
+                Ok(Ok(true)) => Ok(()),
+                Ok(Err(error)) => Err(error.into()),
+                // Without an answer the runtime has ended under it, and the process with it.
+                Ok(Ok(false)) | Err(_) => {
+                    self.hold.cancel(Cancelled::Lost);
+                    Err(self.opener.surroundings.lost(lease))
                 }
-                Err(_) if tries < BEGIN_TRIES => tries += 1,
-                Err(error) => return Err(DatabaseError::statement(attempted, error).into()),
             }
-        }
-        let lost = self.lost();
-        let Some(connection) = self.connection.as_mut() else {
-            return Err(lost);
         };
-        let transaction = connection
-            .build_transaction()
-            .isolation_level(isolation)
-            .start()
-            .await
-            .map_err(|error| DatabaseError::statement(attempted, error))?;
-        match store.begin_completion(&transaction, self.hold.lease).await? {
-            Some(opened) => Ok(Completion::new(transaction, opened, store.clone(), Arc::clone(&self.hold))),
-            None => {
-                self.hold.cancel(Cancelled::Lost);
-                Err(lost)
-            }
-        }
+        let hold = std::slice::from_ref(&self.hold);
+        complete_by(hold, removal).await?;
+        Ok(Completed::of(hold))
     }
 
     /// Completes a job that has nothing to write. Such removals share statements with others'.
@@ -98,23 +126,9 @@ impl Context {
     /// # Errors
     /// [`CompletionError::Lost`] if the job is no longer this attempt's; the database's error otherwise.
     pub async fn complete(&self) -> Result<Completed, CompletionError> {
-        self.hold.complete_by(self.remove()).await?;
-        Ok(Completed::of(self.hold.lease))
-    }
-
-    async fn remove(&self) -> Result<(), CompletionError> {
-        match self.surroundings.desk.complete(self.hold.lease).await? {
-            Settlement::Completed => Ok(()),
-            Settlement::Busy => Err(DatabaseError::Silent {
-                attempted: format!("remove job {}, whose row somebody keeps locked,", self.hold.lease.id),
-                waited: PATIENCE,
-            }
-            .into()),
-            Settlement::Gone | Settlement::Lost | Settlement::Settled(_) => {
-                self.hold.cancel(Cancelled::Lost);
-                Err(self.lost())
-            }
-        }
+        let hold = std::slice::from_ref(&self.hold);
+        complete_by(hold, self.opener.surroundings.remove(&self.hold)).await?;
+        Ok(Completed::of(hold))
     }
 
     /// Which attempt this is, the first being 1.
@@ -142,14 +156,108 @@ impl Context {
     /// Fires when a shutdown begins. The handler may go on for the shutdown's grace, or end early, for
     /// instance by a snooze.
     pub fn shutting_down(&self) -> CancellationToken {
-        self.surroundings.draining.clone()
+        self.opener.surroundings.draining.clone()
+    }
+}
+
+impl Surroundings {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        Self { store: shared.store.clone(), desk: shared.desk.clone(), draining: shared.draining.clone() }
     }
 
-    fn lost(&self) -> CompletionError {
-        CompletionError::Lost {
-            queue: self.surroundings.store.name.to_string(),
-            id: self.hold.lease.id,
-            lease: self.hold.lease.lease,
+    /// Removes a job by a statement that it shares with others.
+    pub(super) async fn remove(&self, hold: &Hold) -> Result<(), CompletionError> {
+        match self.desk.complete(hold.lease).await? {
+            Settlement::Completed => Ok(()),
+            Settlement::Busy => Err(DatabaseError::Silent {
+                attempted: format!("remove job {}, whose row somebody keeps locked,", hold.lease.id),
+                waited: PATIENCE,
+            }
+            .into()),
+            Settlement::Gone | Settlement::Lost | Settlement::Settled(_) => {
+                hold.cancel(Cancelled::Lost);
+                Err(self.lost(hold.lease))
+            }
+        }
+    }
+
+    fn lost(&self, job: Lease) -> CompletionError {
+        CompletionError::Lost { queue: self.store.name.to_string(), id: job.id, lease: job.lease }
+    }
+}
+
+impl Opener {
+    pub(super) fn new(surroundings: Surroundings) -> Self {
+        Self { surroundings, connections: Default::default() }
+    }
+
+    /// Opens a transaction in which all these jobs are removed.
+    pub(super) async fn open(
+        &mut self,
+        holds: Vec<Arc<Hold>>,
+        isolation: IsolationLevel,
+    ) -> Result<Completion<'_>, CompletionError> {
+        let Surroundings { store, .. } = &self.surroundings;
+        let Some((hold, others)) = holds.split_first() else {
+            return Err(CompletionError::NothingLeft { queue: store.name.to_string() });
+        };
+        let attempted = format!("complete job {}{} of queue {}", hold.lease.id, beside(others.len()), store.name);
+        // The connection before may still be busy with a rollback; it waits for that in the pool.
+        self.connections = Default::default();
+        let last = self.connections.len();
+        for (tries, place) in (1..).zip(&mut self.connections) {
+            let connection = place.insert(store.database.get(Lane::Work, &attempted).await?);
+            let plans = connection.plans();
+            let transaction = match connection.build_transaction().isolation_level(isolation).start().await {
+                Ok(transaction) => transaction,
+                Err(_) if tries < last => continue,
+                Err(error) => return Err(DatabaseError::statement(attempted, error).into()),
+            };
+            let begun = if others.is_empty() {
+                store.begin_completion(&transaction, &plans, hold.lease).await?.ok_or_else(|| vec![hold.lease])
+            } else {
+                let leases: Vec<_> = holds.iter().map(|hold| hold.lease).collect();
+                store.begin_batch(&transaction, &leases).await?
+            };
+            match begun {
+                Ok(opened) => {
+                    let hold = Arc::clone(hold);
+                    return Ok(Completion::new(transaction, opened, store.clone(), holds, hold));
+                }
+                Err(leases) => {
+                    let lost: Vec<_> = holds.iter().filter(|hold| leases.contains(&hold.lease)).collect();
+                    lost.iter().for_each(|hold| hold.cancel(Cancelled::Lost));
+                    return Err(self.surroundings.lost(lost.first().copied().unwrap_or(hold).lease));
+                }
+            }
+        }
+        Err(self.surroundings.lost(hold.lease))
+    }
+}
+
+/// For the text of an error.
+fn beside(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" and {others} others") }
+}
+
+/// Sends the removal with its write until the database has answered; whether the job was this attempt's to the
+/// end. Sent twice, it takes effect once: the lease fences the second. Where the answer to one was lost, a job
+/// whose row is gone went by it.
+async fn complete_with(store: Store, job: Lease, write: Write, deadline: Instant) -> Result<bool, DatabaseError> {
+    let mut failures = 0;
+    let mut ambiguous = false;
+    loop {
+        let answer = match store.complete_with(job, &write).await {
+            Ok(false) if ambiguous => store.exists(job.id).await.map(|there| !there),
+            answer => answer,
+        };
+        match answer {
+            Err(error) if error.is_passing() && (ambiguous || error.is_ambiguous()) && Instant::now() < deadline => {
+                ambiguous = true;
+                tokio::time::sleep(reconnect_delay(failures)).await;
+                failures += 1;
+            }
+            answer => return answer,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a user's handler is, gets and returns.
 
+mod batch;
 mod completion;
 mod context;
 mod job_error;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::{job::Job, run::backoff::Backoff};
 
 pub use {
+    batch::{BatchContext, BatchHandler},
     completion::{Completed, Completion},
     context::Context,
     job_error::JobError,
@@ -17,9 +19,10 @@ pub use {
 };
 
 pub(crate) use {
+    batch::Batch,
     context::Surroundings,
     job_error::Wish,
-    registry::{Dispatch, Performer},
+    registry::{BatchPerformer, Dispatch, Found, Performer, Rules},
 };
 
 /// Performs jobs with params of type `P`.

@@ -45,6 +45,14 @@ pub enum ParamsError {
 }
 
 impl RawParams {
+    /// How many bytes they take.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            RawParams::Json(text) => text.len(),
+            RawParams::Binary(bytes) => bytes.len(),
+        }
+    }
+
     /// Writes `params` as JSON, `type` naming them where they are a struct or a name is given.
     pub(crate) fn json<T: Serialize + ?Sized>(kind: Option<&str>, params: &T) -> Result<Self, ParamsError> {
         let mut value = serde_json::to_value(params).map_err(ParamsError::WriteJson)?;

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use super::{
     hold::{Cancelled, Hold},
-    perform::{retry, settle, timed_out},
+    settle::{retry, settle, timed_out},
     shared::Shared,
 };
 use crate::{error::DatabaseError, store::Lease};

@@ -1,6 +1,7 @@
 //! Starts, simple completions and settlements of many jobs, sharing statements.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,31 +27,30 @@ const BUSY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 /// Where workers hand in what they start and end.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
-    starts: Batcher<(Lease, Duration), Result<Option<Started>, DatabaseError>>,
-    completions: Batcher<Lease, Result<Settlement, DatabaseError>>,
+    turns: Batcher<Ask, Told>,
     settlements: Batcher<(Lease, Verdict), Result<Settlement, DatabaseError>>,
+}
+
+/// What many jobs do in one commit.
+#[derive(Debug)]
+enum Ask {
+    Start(Lease, Duration),
+    Remove(Lease),
+}
+
+#[derive(Debug)]
+enum Told {
+    Started(Result<Option<Started>, DatabaseError>),
+    Removed(Result<Settlement, DatabaseError>),
 }
 
 impl Desk {
     pub(crate) fn open(store: &Store, node: &Arc<Node>, reservation_timeout: Duration, io: &Handle) -> Self {
-        let starts = Batcher::start(io, MOST, {
+        let turns = Batcher::start(io, MOST, {
             let (store, node) = (store.clone(), Arc::clone(node));
-            move |wanted| {
+            move |asks| {
                 let (store, node) = (store.clone(), Arc::clone(&node));
-                async move { start(&store, &node, wanted, reservation_timeout.min(PATIENCE)).await }
-            }
-        });
-        let completions = Batcher::start(io, MOST, {
-            let store = store.clone();
-            move |jobs: Vec<Lease>| {
-                let store = store.clone();
-                async move {
-                    let ask = |jobs: Vec<Lease>| -> BoxFuture<'_, _> {
-                        let store = &store;
-                        Box::pin(async move { store.complete(&jobs).await })
-                    };
-                    persist(jobs, ask).await
-                }
+                async move { turn(&store, &node, asks, reservation_timeout.min(PATIENCE)).await }
             }
         });
         let settlements = Batcher::start(io, MOST, {
@@ -62,27 +62,70 @@ impl Desk {
                         let store = &store;
                         Box::pin(async move { store.settle(&jobs).await })
                     };
-                    persist(jobs, ask).await
+                    persist(jobs, false, ask).await
                 }
             }
         });
-        Self { starts, completions, settlements }
+        Self { turns, settlements }
     }
 
     /// Starts a reserved job; none if it must not be performed.
     pub(crate) async fn start(&self, job: Lease, timeout: Duration) -> Result<Option<Started>, DatabaseError> {
-        self.starts.submit((job, timeout)).await.unwrap_or(Ok(None))
+        match self.turns.submit(Ask::Start(job, timeout)).await {
+            Some(Told::Started(outcome)) => outcome,
+            Some(Told::Removed(_)) | None => Ok(None),
+        }
     }
 
     /// Removes a job that is done.
     pub(crate) async fn complete(&self, job: Lease) -> Result<Settlement, DatabaseError> {
-        until_free(|| self.completions.submit(job)).await
+        let remove = || async {
+            match self.turns.submit(Ask::Remove(job)).await {
+                Some(Told::Removed(outcome)) => Some(outcome),
+                Some(Told::Started(_)) | None => None,
+            }
+        };
+        until_free(remove).await
     }
 
     /// Settles an attempt that did not complete.
     pub(crate) async fn settle(&self, job: Lease, verdict: Verdict) -> Result<Settlement, DatabaseError> {
         until_free(|| self.settlements.submit((job, verdict.clone()))).await
     }
+}
+
+/// Does what was asked for in one statement; if that fails, each kind by itself, until the database is back.
+async fn turn(store: &Store, node: &Node, asks: Vec<Ask>, patience: Duration) -> Vec<Told> {
+    let (mut done, mut wanted) = (Vec::new(), Vec::new());
+    for ask in &asks {
+        match ask {
+            Ask::Start(job, timeout) => wanted.push((*job, *timeout)),
+            Ask::Remove(job) => done.push(*job),
+        }
+    }
+    let (removals, starts) = match store.turn(&done, &wanted, node.id).await {
+        Ok(turned) => (turned.removals.into_iter().map(Ok).collect(), among(&wanted, &turned.started)),
+        Err(error) => {
+            let ambiguous = error.is_ambiguous();
+            report(&error, 0);
+            let remove =
+                |jobs: Vec<Lease>| -> BoxFuture<'_, _> { Box::pin(async move { store.complete(&jobs).await }) };
+            futures_util::join!(persist(done, ambiguous, remove), start(store, node, &wanted, ambiguous, patience))
+        }
+    };
+    let (mut removals, mut starts) = (removals.into_iter(), starts.into_iter());
+    let told = |ask| match ask {
+        Ask::Start(..) => Told::Started(starts.next().unwrap_or(Ok(None))),
+        Ask::Remove(_) => Told::Removed(removals.next().unwrap_or(Ok(Settlement::Lost))),
+    };
+    asks.into_iter().map(told).collect()
+}
+
+/// Those that were started among those that were wanted, in their order.
+fn among(wanted: &[(Lease, Duration)], started: &[Started]) -> Vec<Result<Option<Started>, DatabaseError>> {
+    let by_lease: HashMap<_, _> = started.iter().map(|started| (started.lease, *started)).collect();
+    let start = |job: &Lease| by_lease.get(&Lease { lease: job.lease + 1, ..*job }).copied();
+    wanted.iter().map(|(job, _)| Ok(start(job))).collect()
 }
 
 /// Asks again while the row is locked, for the handler's own transaction may be on its way to an end.
@@ -107,12 +150,15 @@ where
 async fn start(
     store: &Store,
     node: &Node,
-    wanted: Vec<(Lease, Duration)>,
+    wanted: &[(Lease, Duration)],
+    mut ambiguous: bool,
     patience: Duration,
 ) -> Vec<Result<Option<Started>, DatabaseError>> {
+    if wanted.is_empty() {
+        return Vec::new();
+    }
     let begun = Instant::now();
     let mut failures = 0;
-    let mut ambiguous = false;
     let mut found = Vec::new();
     loop {
         let attempt = async {
@@ -120,18 +166,12 @@ async fn start(
                 let leases: Vec<_> = wanted.iter().map(|(lease, _)| *lease).collect();
                 found = store.started(&leases, node).await?;
             }
-            store.start(&wanted, node).await
+            store.start(wanted, node).await
         };
         match attempt.await {
-            Ok(mut started) => {
-                started.append(&mut found);
-                let of = |job: Lease| {
-                    started
-                        .iter()
-                        .copied()
-                        .find(|started| started.lease.id == job.id && started.lease.lease == job.lease + 1)
-                };
-                return wanted.iter().map(|(job, _)| Ok(of(*job))).collect();
+            Ok(started) => {
+                found.extend(started);
+                return among(wanted, &found);
             }
             Err(error) if error.is_passing() && begun.elapsed() < patience => {
                 ambiguous |= error.is_ambiguous();
@@ -149,11 +189,14 @@ async fn start(
 /// none fails for another's sake.
 async fn persist<'a, T: Clone>(
     jobs: Vec<T>,
+    mut ambiguous: bool,
     ask: impl Fn(Vec<T>) -> BoxFuture<'a, Result<Vec<Settlement>, DatabaseError>>,
 ) -> Vec<Result<Settlement, DatabaseError>> {
+    if jobs.is_empty() {
+        return Vec::new();
+    }
     let begun = Instant::now();
     let mut failures = 0;
-    let mut ambiguous = false;
     loop {
         match ask(jobs.clone()).await {
             Ok(outcomes) => {

@@ -74,20 +74,6 @@ impl Hold {
         self.reason.get().copied()
     }
 
-    /// Waits for a removal that is on its way to the database. Its answer tells whether the job was lost: a
-    /// heartbeat that misses the row meanwhile tells nothing. Once it has succeeded, the job is done, whatever
-    /// the handler does next.
-    pub(crate) async fn complete_by<T, E>(&self, removal: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        self.completing.store(true, Ordering::Release);
-        let outcome = removal.await;
-        if outcome.is_ok() {
-            self.committed.store(true, Ordering::Release);
-        }
-        // Only now: a heartbeat in between must find one or the other.
-        self.completing.store(false, Ordering::Release);
-        outcome
-    }
-
     /// The handler has ended, and its performer is about to settle the attempt: what outruns its time now is
     /// not the handler.
     pub(crate) fn over(&self) {
@@ -102,6 +88,23 @@ impl Hold {
     pub(crate) fn is_committed(&self) -> bool {
         self.committed.load(Ordering::Acquire)
     }
+}
+
+/// Waits for the removal of these jobs that is on its way to the database. Its answer tells whether they were
+/// lost: a heartbeat that misses their rows meanwhile tells nothing. Once it has succeeded, they are done, whatever
+/// the handler does next.
+pub(crate) async fn complete_by<T, E>(
+    holds: &[Arc<Hold>],
+    removal: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    holds.iter().for_each(|hold| hold.completing.store(true, Ordering::Release));
+    let outcome = removal.await;
+    if outcome.is_ok() {
+        holds.iter().for_each(|hold| hold.committed.store(true, Ordering::Release));
+    }
+    // Only now: a heartbeat in between must find one or the other.
+    holds.iter().for_each(|hold| hold.completing.store(false, Ordering::Release));
+    outcome
 }
 
 /// All holds of a queue in this process. Cheap to clone.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use postgres_types::Type;
 use tokio_postgres::Row;
 
-use super::{Lease, Store, seconds};
+use super::{Store, seconds};
 use crate::{database::Lane, error::DatabaseError, job::Reserved, run::node::Node};
 
 /// What a claim brought.
@@ -13,13 +13,6 @@ pub(crate) struct Claim {
     pub(crate) jobs: Vec<Reserved>,
     /// When the next scheduled or retried job is due, or since when it is.
     pub(crate) due_in: Option<Duration>,
-}
-
-/// A job that this process performs from now on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Started {
-    pub(crate) lease: Lease,
-    pub(crate) attempt: i32,
 }
 
 impl Store {
@@ -49,44 +42,6 @@ impl Store {
         let due_in = seconds(rows.first().and_then(|row| row.get("due_in")));
         let jobs = rows.iter().filter_map(|row| row.get::<_, Option<i64>>("id").map(|id| reserved(id, row))).collect();
         Ok(Claim { jobs, due_in })
-    }
-
-    /// Starts reserved jobs, each with its execution timeout; those that are missing must not be performed.
-    pub(crate) async fn start(&self, wanted: &[(Lease, Duration)], node: &Node) -> Result<Vec<Started>, DatabaseError> {
-        let ids: Vec<_> = wanted.iter().map(|(job, _)| job.id).collect();
-        let leases: Vec<_> = wanted.iter().map(|(job, _)| job.lease).collect();
-        let timeouts: Vec<_> = wanted.iter().map(|(_, timeout)| timeout.as_secs_f64()).collect();
-        let rows = self
-            .database
-            .query(
-                Lane::Control,
-                &self.attempted("start jobs"),
-                &self.sql.start,
-                &[
-                    (&ids, Type::INT8_ARRAY),
-                    (&leases, Type::INT8_ARRAY),
-                    (&timeouts, Type::FLOAT8_ARRAY),
-                    (&node.id, Type::INT8),
-                ],
-            )
-            .await?;
-        Ok(rows.iter().map(started).collect())
-    }
-
-    /// Which of these reservations a start whose answer was lost has started after all.
-    pub(crate) async fn started(&self, wanted: &[Lease], node: &Node) -> Result<Vec<Started>, DatabaseError> {
-        let ids: Vec<_> = wanted.iter().map(|job| job.id).collect();
-        let leases: Vec<_> = wanted.iter().map(|job| job.lease).collect();
-        let rows = self
-            .database
-            .query(
-                Lane::Control,
-                &self.attempted("look which jobs were started"),
-                &self.sql.started,
-                &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY), (&node.id, Type::INT8)],
-            )
-            .await?;
-        Ok(rows.iter().map(started).collect())
     }
 
     /// Makes reserved jobs available again, all of this process's if none are named; how many.
@@ -119,8 +74,4 @@ fn reserved(id: i64, row: &Row) -> Reserved {
         notify: row.get("notify"),
         params,
     }
-}
-
-fn started(row: &Row) -> Started {
-    Started { lease: Lease { id: row.get("id"), lease: row.get("lease") }, attempt: row.get("attempt") }
 }

@@ -7,8 +7,9 @@ use crate::{
     job::{NewJob, ParamsKind, RawParams, When},
 };
 
-/// So many jobs go into one statement: enough to make round trips cheap, few enough to bound its memory.
-const CHUNK: usize = 10_000;
+/// So many jobs, with params of so many bytes together, go into one statement: enough for its round trip and its
+/// commit to cost nothing, few enough to bound its memory.
+const CHUNK: (usize, usize) = (50_000, 16 << 20);
 
 impl Store {
     /// Inserts the jobs in the client's transaction, or in one a chunk where it has none; their ids in order.
@@ -19,7 +20,10 @@ impl Store {
     ) -> Result<Vec<i64>, EnqueueError> {
         jobs.iter().try_for_each(|job| self.check_kind(job))?;
         let mut ids = Vec::with_capacity(jobs.len());
-        for chunk in jobs.chunks(CHUNK) {
+        let mut rest = jobs;
+        while !rest.is_empty() {
+            let (chunk, later) = rest.split_at(chunk(rest));
+            rest = later;
             let inserted = self.enqueue_all(client, chunk).await?;
             if inserted.len() < chunk.len() {
                 return Err(self.kept_out(chunk.len(), inserted.len()));
@@ -101,5 +105,29 @@ impl Store {
             .await
             .map_err(|error| DatabaseError::statement(self.attempted("requeue failed jobs"), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
+    }
+}
+
+/// How many of these jobs, of which there is one at least, go into the next statement.
+fn chunk(jobs: &[NewJob]) -> usize {
+    let mut bytes = 0;
+    let fits = |job: &&NewJob| {
+        bytes += job.params.len();
+        bytes <= CHUNK.1
+    };
+    jobs.iter().take(CHUNK.0).take_while(fits).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_holds_so_many_jobs_or_so_many_bytes_and_one_job_of_any_size() {
+        let job = |bytes: usize| NewJob::of_type("Big", &serde_json::json!({ "x": "x".repeat(bytes) })).unwrap();
+
+        assert_eq!(chunk(&vec![job(10); CHUNK.0 + 1]), CHUNK.0);
+        assert_eq!(chunk(&vec![job(CHUNK.1 / 4); 5]), 3);
+        assert_eq!(chunk(&[job(CHUNK.1 * 2), job(1)]), 1);
     }
 }

@@ -1,21 +1,27 @@
 //! All that is said to the database about a queue; every statement stands in `sql/`.
 
 mod claim;
+mod completion;
 mod inspect;
 mod jobs;
 mod settle;
 mod statements;
 mod sweep;
+mod turn;
 
 use std::{sync::Arc, time::Duration};
+
+use tokio_postgres::Row;
 
 use crate::{database::Database, job::ParamsKind, name::QueueName};
 
 pub(crate) use {
-    claim::{Claim, Started},
-    settle::{CommitOutcome, Opened, Settlement, Verdict},
+    claim::Claim,
+    completion::{CommitOutcome, Opened, Write},
+    settle::{Settlement, Verdict},
     statements::{Statements, fill},
     sweep::Swept,
+    turn::Started,
 };
 
 /// One queue's table. Cheap to clone.
@@ -44,6 +50,18 @@ impl Store {
 pub(crate) struct Lease {
     pub(crate) id: i64,
     pub(crate) lease: i64,
+}
+
+impl Lease {
+    /// As a row has it that names the job and the lease.
+    fn of(row: &Row) -> Self {
+        Self { id: row.get("id"), lease: row.get("lease") }
+    }
+}
+
+/// As the statements take them.
+fn unzip(jobs: impl Iterator<Item = Lease>) -> (Vec<i64>, Vec<i64>) {
+    jobs.map(|job| (job.id, job.lease)).unzip()
 }
 
 /// A time from the database, which may have passed already.

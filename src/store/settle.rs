@@ -1,14 +1,10 @@
-use std::{str::FromStr, time::Duration};
+use std::{collections::HashMap, str::FromStr, time::Duration};
 
 use postgres_types::Type;
-use tokio_postgres::{Transaction, error::SqlState};
+use tokio_postgres::Row;
 
-use super::{Lease, Store, statements};
-use crate::{
-    database::Lane,
-    error::{CompletionError, DatabaseError},
-    job::State,
-};
+use super::{Lease, Store, unzip};
+use crate::{database::Lane, error::DatabaseError, job::State};
 
 /// What is to become of a job whose attempt did not complete.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,91 +34,7 @@ pub(crate) enum Settlement {
     Gone,
 }
 
-/// A transaction in which the job is already removed.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    /// The transaction's number, by which its outcome can be asked for.
-    pub(crate) xid: String,
-}
-
-/// What became of a commit whose answer was lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CommitOutcome {
-    Committed,
-    Aborted,
-    /// The server has not noticed yet that the connection is gone.
-    InProgress,
-}
-
 impl Store {
-    /// Removes the job in the transaction; none if it was lost.
-    pub(crate) async fn begin_completion(
-        &self,
-        transaction: &Transaction<'_>,
-        job: Lease,
-    ) -> Result<Option<Opened>, DatabaseError> {
-        let row = transaction
-            .query_typed_opt(&self.sql.begin_completion, &[(&job.id, Type::INT8), (&job.lease, Type::INT8)])
-            .await
-            .map_err(|error| DatabaseError::statement(self.attempted(&format!("remove job {}", job.id)), error))?;
-        Ok(row.map(|row| Opened { xid: row.get("xid") }))
-    }
-
-    /// Makes sure that the transaction is still the one that was opened, and can commit.
-    pub(crate) async fn check_completion(
-        &self,
-        transaction: &Transaction<'_>,
-        job: Lease,
-        opened: &Opened,
-    ) -> Result<(), CompletionError> {
-        let answer = transaction.query_typed_one(statements::CHECK_COMPLETION, &[]).await;
-        match answer.map(|row| row.get::<_, Option<String>>("xid")) {
-            Ok(Some(xid)) if xid == opened.xid => Ok(()),
-            Ok(_) => Err(CompletionError::Ended { queue: self.name.to_string(), id: job.id }),
-            Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
-                Err(CompletionError::Aborted { queue: self.name.to_string(), id: job.id })
-            }
-            Err(error) => {
-                Err(DatabaseError::statement(self.attempted(&format!("complete job {}", job.id)), error).into())
-            }
-        }
-    }
-
-    /// Asks what became of a transaction, over another connection: one of those that completions never hold,
-    /// for all of the others may be waiting for this very answer.
-    pub(crate) async fn completion_outcome(&self, job: Lease, opened: &Opened) -> Result<CommitOutcome, DatabaseError> {
-        let attempted = self.attempted("look what became of a completion");
-        let rows = self
-            .database
-            .query(
-                Lane::Control,
-                &attempted,
-                &self.sql.completion_outcome,
-                &[(&opened.xid, Type::TEXT), (&job.id, Type::INT8), (&job.lease, Type::INT8)],
-            )
-            .await?;
-        Ok(match rows.first().and_then(|row| row.get::<_, Option<&str>>("outcome")) {
-            Some("committed") => CommitOutcome::Committed,
-            Some("in progress") => CommitOutcome::InProgress,
-            _ => CommitOutcome::Aborted,
-        })
-    }
-
-    /// Removes jobs that are done; one outcome a job, in their order.
-    pub(crate) async fn complete(&self, jobs: &[Lease]) -> Result<Vec<Settlement>, DatabaseError> {
-        let (ids, leases) = unzip(jobs.iter().copied());
-        let rows = self
-            .database
-            .query(
-                Lane::Control,
-                &self.attempted("remove completed jobs"),
-                &self.sql.complete,
-                &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)],
-            )
-            .await?;
-        Ok(in_order(jobs.iter().copied(), &rows))
-    }
-
     /// Settles attempts that did not complete; one outcome a job, in their order.
     pub(crate) async fn settle(&self, jobs: &[(Lease, Verdict)]) -> Result<Vec<Settlement>, DatabaseError> {
         let (ids, leases) = unzip(jobs.iter().map(|(job, _)| *job));
@@ -176,22 +88,15 @@ impl Verdict {
     }
 }
 
-fn unzip(jobs: impl Iterator<Item = Lease>) -> (Vec<i64>, Vec<i64>) {
-    jobs.map(|job| (job.id, job.lease)).unzip()
-}
-
 /// The answers in the order of the questions; one that is missing would be a lost job.
-fn in_order(jobs: impl Iterator<Item = Lease>, rows: &[tokio_postgres::Row]) -> Vec<Settlement> {
-    let answers: std::collections::HashMap<Lease, Settlement> = rows
-        .iter()
-        .map(|row| (Lease { id: row.get("id"), lease: row.get("lease") }, settlement(row.get("outcome"))))
-        .collect();
+pub(super) fn in_order(jobs: impl Iterator<Item = Lease>, rows: &[Row]) -> Vec<Settlement> {
+    let answers: HashMap<Lease, Settlement> =
+        rows.iter().map(|row| (Lease::of(row), settlement(row.get("outcome")))).collect();
     jobs.map(|job| answers.get(&job).copied().unwrap_or(Settlement::Lost)).collect()
 }
 
 fn settlement(outcome: &str) -> Settlement {
     match outcome {
-        "DONE" => Settlement::Completed,
         "BUSY" => Settlement::Busy,
         "GONE" => Settlement::Gone,
         state => State::from_str(state).map_or(Settlement::Lost, Settlement::Settled),

@@ -9,12 +9,14 @@ pub(crate) struct Statements {
     pub(crate) enqueue: String,
     pub(crate) requeue: String,
     pub(crate) claim: String,
-    pub(crate) start: String,
     pub(crate) started: String,
     pub(crate) unreserve: String,
     pub(crate) begin_completion: String,
+    pub(crate) begin_batch: String,
     pub(crate) completion_outcome: String,
-    pub(crate) complete: String,
+    pub(crate) turn: String,
+    pub(crate) exists: String,
+    pub(crate) missed: String,
     pub(crate) settle: String,
     pub(crate) sweep: String,
     pub(crate) beat: String,
@@ -31,12 +33,14 @@ impl Statements {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
             claim: fill(include_str!("../../sql/statements/claim.sql")),
-            start: fill(include_str!("../../sql/statements/start.sql")),
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
             begin_completion: fill(include_str!("../../sql/statements/begin_completion.sql")),
+            begin_batch: fill(include_str!("../../sql/statements/begin_batch.sql")),
             completion_outcome: fill(include_str!("../../sql/statements/completion_outcome.sql")),
-            complete: fill(include_str!("../../sql/statements/complete.sql")),
+            turn: fill(include_str!("../../sql/statements/turn.sql")),
+            exists: fill(include_str!("../../sql/statements/exists.sql")),
+            missed: fill(include_str!("../../sql/statements/missed.sql")),
             settle: fill(include_str!("../../sql/statements/settle.sql")),
             sweep: fill(include_str!("../../sql/statements/sweep.sql")),
             beat: fill(include_str!("../../sql/statements/beat.sql")),
@@ -48,12 +52,40 @@ impl Statements {
     }
 }
 
-pub(crate) const CHECK_COMPLETION: &str = include_str!("../../sql/statements/check_completion.sql");
+/// SQLSTATEs by which the library's own statements refuse to go on; no standard class begins with J.
+pub(crate) const LOST: &str = "JQ001";
+pub(crate) const ENDED: &str = "JQ002";
+
 pub(crate) const INSPECT: &str = include_str!("../../sql/statements/inspect.sql");
 
-/// Fills a template's holes in one pass, so that a name which looks like a hole stays a name.
+/// The check of an open completion and the commit that it guards, to be sent as one message: what fails the
+/// one keeps the server from the other.
+pub(crate) fn check_and_commit(name: &QueueName, xid: i64) -> String {
+    let check = fill_holes(include_str!("../../sql/statements/check_completion.sql"), |hole| match hole {
+        "xid" => Some(xid.to_string()),
+        "schema" => Some(name.quoted_schema()),
+        _ => None,
+    });
+    check + ";\nCOMMIT"
+}
+
+/// The removal of a job together with a statement of its handler's, which has so many parameters.
+pub(crate) fn complete_with(name: &QueueName, kind: ParamsKind, written: &str, parameters: usize) -> String {
+    fill_holes(include_str!("../../sql/statements/complete_with.sql"), |hole| match hole {
+        "id" => Some(format!("${}", parameters + 1)),
+        "lease" => Some(format!("${}", parameters + 2)),
+        "written" => Some(written.to_owned()),
+        hole => of_queue(hole, name, kind),
+    })
+}
+
+/// Fills a template with what a queue's name and kind say.
 pub(crate) fn fill(template: &str, name: &QueueName, kind: ParamsKind) -> String {
-    let hole = |hole: &str| match hole {
+    fill_holes(template, |hole| of_queue(hole, name, kind))
+}
+
+fn of_queue(hole: &str, name: &QueueName, kind: ParamsKind) -> Option<String> {
+    match hole {
         "body" => Some(dollar_tag(name)),
         "schema" => Some(name.quoted_schema()),
         "table" => Some(name.quoted_table()),
@@ -68,7 +100,11 @@ pub(crate) fn fill(template: &str, name: &QueueName, kind: ParamsKind) -> String
         "params_cast" => Some(kind.cast().to_owned()),
         "kind" => Some(kind.type_expression().to_owned()),
         _ => None,
-    };
+    }
+}
+
+/// Fills a template's holes in one pass, so that what looks like a hole inside of a filling stays what it is.
+fn fill_holes(template: &str, hole: impl Fn(&str) -> Option<String>) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(open) = rest.find('{') {

@@ -32,6 +32,7 @@ impl Gated {
             .arbiters(2)
             .dead_after(Duration::from_secs(1))
             .retry_timeout(Duration::from_secs(3600))
+            .claim_ahead(Duration::ZERO)
             .poll_interval(Duration::from_secs(3600));
         let queue = queue.build().unwrap();
         queue.migrate().await.unwrap();
@@ -117,6 +118,26 @@ async fn a_producer_that_panicked_is_replaced_and_claims_for_the_room_that_there
     queue.gate.add_permits(3);
     queue.until("AVAILABLE", 0).await;
     queue.until("IN_PROGRESS", 0).await;
+    queue.has_exactly_two_slots().await;
+}
+
+/// Otherwise what a producer had claimed and given to nobody would wait for its reservation to lapse.
+#[actix::test]
+async fn what_a_producer_that_panicked_had_claimed_is_available_again() {
+    let queue = Gated::new().await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+    let claimed = "INSERT INTO jobs (params) VALUES ('{}');
+                   UPDATE jobs SET state = 'RESERVED', expires = now() + interval '1 h',
+                                   node = (SELECT node FROM job_queue_nodes) WHERE state = 'AVAILABLE'";
+    queue.client.batch_execute(claimed).await.unwrap();
+
+    assert!(queue.running.present().await.producer.send(Crash).await.is_err());
+
+    queue.until("AVAILABLE", 1).await;
+    queue.gate.add_permits(3);
+    queue.until("IN_PROGRESS", 0).await;
+    queue.until("AVAILABLE", 0).await;
     queue.has_exactly_two_slots().await;
 }
 

@@ -52,7 +52,7 @@ impl Table {
         let database = Database::connect(&db.url()).await.unwrap();
         let name = QueueName::new("public", "jobs").unwrap();
         let store = Store::new(database, name, ParamsKind::Json);
-        migrate::migrate(&store, migrate::QUEUE_VERSION).await.unwrap();
+        migrate::migrate(&store, migrate::QUEUE_VERSION, false).await.unwrap();
         let client = db.client().await;
         let node = Arc::new(node(&store).await);
         Self { db, store, client, node }

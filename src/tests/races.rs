@@ -55,14 +55,16 @@ impl Step {
                 count(&sql.claim, &parameters).await[0].get::<_, Option<i64>>("id").is_some()
             }
             Step::Start => {
-                let timeouts = vec![300_f64];
-                let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+                let (nothing, timeouts) = (Vec::<i64>::new(), vec![300_f64]);
+                let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+                    (&nothing, Type::INT8_ARRAY),
+                    (&nothing, Type::INT8_ARRAY),
                     (&ids, Type::INT8_ARRAY),
                     (&leases, Type::INT8_ARRAY),
                     (&timeouts, Type::FLOAT8_ARRAY),
                     (&node, Type::INT8),
                 ];
-                !count(&sql.start, &parameters).await.is_empty()
+                !count(&sql.turn, &parameters).await.is_empty()
             }
             Step::Unreserve => {
                 let parameters: [(&(dyn ToSql + Sync), Type); 2] =
@@ -74,9 +76,16 @@ impl Step {
                 !count(&sql.begin_completion, &parameters).await.is_empty()
             }
             Step::Complete => {
-                let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-                    [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
-                count(&sql.complete, &parameters).await[0].get::<_, &str>("outcome") == "DONE"
+                let (nothing, timeouts) = (Vec::<i64>::new(), Vec::<f64>::new());
+                let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+                    (&ids, Type::INT8_ARRAY),
+                    (&leases, Type::INT8_ARRAY),
+                    (&nothing, Type::INT8_ARRAY),
+                    (&nothing, Type::INT8_ARRAY),
+                    (&timeouts, Type::FLOAT8_ARRAY),
+                    (&node, Type::INT8),
+                ];
+                !count(&sql.turn, &parameters).await.is_empty()
             }
             Step::Fail => {
                 let (verdicts, delays, errors) = (vec!["RETRY"], vec![60_f64], vec![r#"["no"]"#]);

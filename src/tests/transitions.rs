@@ -172,7 +172,9 @@ async fn a_completed_job_is_deleted_and_only_by_its_holder() {
     let job = table.started("", "").await;
     let late = Lease { lease: job.lease - 1, ..job };
 
-    assert_eq!(table.store.complete(&[late, job]).await.unwrap(), [Settlement::Lost, Settlement::Completed]);
+    assert_eq!(table.store.complete(&[late]).await.unwrap(), [Settlement::Lost]);
+    let (other, same) = (table.started("", "").await, job);
+    assert_eq!(table.store.complete(&[same, other]).await.unwrap(), [Settlement::Completed; 2]);
     assert_eq!(table.row(job.id).await, None);
     assert_eq!(table.store.complete(&[job]).await.unwrap(), [Settlement::Gone]);
 }
@@ -376,7 +378,7 @@ async fn maintenance_never_waits_for_a_lock_that_a_handler_holds() {
     let job = table.started("", "").await;
     let mut handler = table.db.client().await;
     let completion = handler.transaction().await.unwrap();
-    let opened = table.store.begin_completion(&completion, job).await.unwrap();
+    let opened = table.store.begin_completion(&completion, &crate::database::Plans::default(), job).await.unwrap();
     assert!(opened.is_some());
     // The second connection sees the row as it was, and must pass it by.
     let dead = format!("UPDATE job_queue_nodes SET dead_at = now() - interval '1 ms' WHERE node = {}", table.node.id);

@@ -2,8 +2,8 @@
 use actix_job_queue::{Completed, Context, Job, JobError};
 
 async fn forger(_: Job<String>, ctx: Context) -> Result<Completed, JobError> {
-    let Completed { job } = ctx.complete().await?;
-    Ok(Completed { job })
+    let Completed { jobs } = ctx.complete().await?;
+    Ok(Completed { jobs })
 }
 
 fn main() {

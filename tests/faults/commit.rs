@@ -1,9 +1,10 @@
 //! Commits whose answer, or which themselves, are lost on the way.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use actix_job_queue::{CompletionError, Context, DatabaseOptions, Handlers, Job, Listen};
+use actix_job_queue::{BatchContext, Batching, CompletionError, Context, DatabaseOptions, Handlers, Job, Listen};
 use tokio::sync::mpsc;
+use tokio_postgres::types::Type;
 
 use crate::{
     harness::{Entry, all_entered, migrated, number, queue, write},
@@ -65,14 +66,60 @@ async fn a_commit_that_does_not_reach_the_server_is_found_not_to_have_happened_a
     assert!(matches!(commits[..], [Err(CompletionError::Database(_)), Ok(())]), "{commits:?}");
 }
 
-/// The look whether the transaction can commit is the last statement before it.
+/// Performs a batch of three through a proxy that is in `fault` while it has company; what its commits came to.
+async fn batch_commits_under(db: &TestDb, fault: Mode) -> Vec<(usize, Result<(), CompletionError>)> {
+    migrated(&db.url()).await;
+    let proxy = Arc::new(Proxy::start(db.address()).await);
+    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
+    let jobs = queue(&proxy.url(&db.name), options, |queue| queue.arbiters(1).max_demand(3)).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |jobs: Vec<Job<Entry>>, mut ctx: BatchContext| {
+        let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
+        async move {
+            let completion = ctx.begin().await?;
+            for job in &jobs {
+                write(&completion, job.id, job.params.n).await?;
+            }
+            proxy.set(if jobs.len() > 1 { fault } else { Mode::Pass });
+            let committed = completion.commit().await;
+            proxy.set(Mode::Pass);
+            let (outcome, result) = match committed {
+                Ok(completed) => (Ok(()), Ok(completed)),
+                Err(error) => (Err(error), Err("the commit failed".into())),
+            };
+            tell.send((jobs.len(), outcome))?;
+            result
+        }
+    };
+    let batching = Batching::up_to(3).within(Duration::from_millis(900));
+    let running = jobs.start(Handlers::new().batch("Entry", batching, handler)).await.unwrap();
+    let client = db.client().await;
+    jobs.enqueue_many(&client, &[1, 2, 3].map(Entry::job)).await.unwrap();
+    all_entered(&client, 3).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.returned, report.failed), (0, 0, 0), "{report}");
+    std::iter::from_fn(|| told.try_recv().ok()).collect()
+}
+
 #[actix::test]
-async fn a_connection_that_breaks_before_the_commit_is_sent_leaves_nothing_and_the_job_runs_again() {
+async fn a_batch_whose_commits_answer_is_lost_is_found_to_have_happened_and_no_job_runs_again() {
     let db = TestDb::new().await;
 
-    let commits = commits_under(&db, Mode::LoseAnswerTo("pg_current_xact_id_if_assigned")).await;
+    let commits = batch_commits_under(&db, Mode::LoseAnswerTo(COMMIT)).await;
 
-    assert!(matches!(commits[..], [Err(CompletionError::Database(_)), Ok(())]), "{commits:?}");
+    assert!(matches!(commits[..], [(3, Ok(()))]), "{commits:?}");
+}
+
+#[actix::test]
+async fn a_batch_whose_commit_does_not_reach_the_server_is_performed_again_each_job_alone() {
+    let db = TestDb::new().await;
+
+    let commits = batch_commits_under(&db, Mode::CutBefore(COMMIT)).await;
+
+    let [(3, Err(CompletionError::Database(_))), alone @ ..] = &commits[..] else {
+        panic!("{commits:?}");
+    };
+    assert!(matches!(alone, [(1, Ok(())), (1, Ok(())), (1, Ok(()))]), "{alone:?}");
 }
 
 /// A completion of nothing but the removal shares its statement with others'.
@@ -89,7 +136,7 @@ async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_do
         move |_: Job<Entry>, ctx: Context| {
             let (proxy, tell) = (Arc::clone(&proxy), tell.clone());
             async move {
-                proxy.set(Mode::LoseAnswerTo("jobs with nothing to write are removed"));
+                proxy.set(Mode::LoseAnswerTo("Jobs with nothing to write are removed"));
                 let completed = ctx.complete().await;
                 tell.send(completed.as_ref().map(drop).map_err(ToString::to_string))?;
                 Ok(completed?)
@@ -107,4 +154,50 @@ async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_do
     assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
     assert_eq!(running.shutdown().await.left, 0);
     assert!(told.try_recv().is_err(), "it ran again");
+}
+
+/// Performs one job by `complete_with` through a proxy that is in `fault` at first; how often its handler ran.
+async fn completes_with_one_statement_under(fault: Mode) -> usize {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let proxy = Arc::new(Proxy::start(db.address()).await);
+    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
+    let jobs = queue(&proxy.url(&db.name), options, |queue| queue).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handlers = Handlers::new().any({
+        let proxy = Arc::clone(&proxy);
+        move |job: Job<Entry>, ctx: Context| {
+            let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
+            async move {
+                proxy.set(fault);
+                tell.send(())?;
+                let mend = tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    proxy.set(Mode::Pass);
+                });
+                let sql = "INSERT INTO ledger (job_id, n, pid) VALUES ($1, $2, pg_backend_pid()) /* the write */";
+                let completed = ctx.complete_with(sql, &[(&job.id, Type::INT8), (&job.params.n, Type::INT8)]).await?;
+                mend.await?;
+                Ok(completed)
+            }
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+    let client = db.client().await;
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+    all_entered(&client, 1).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.returned, report.failed), (0, 0, 0), "{report}");
+    assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
+    std::iter::from_fn(|| told.try_recv().ok()).count()
+}
+
+#[actix::test]
+async fn a_statement_whose_answer_is_lost_is_found_to_have_happened() {
+    assert_eq!(completes_with_one_statement_under(Mode::LoseAnswerTo("the write")).await, 1);
+}
+
+#[actix::test]
+async fn a_statement_that_does_not_reach_the_server_is_sent_again_by_the_same_attempt() {
+    assert_eq!(completes_with_one_statement_under(Mode::CutBefore("the write")).await, 1);
 }

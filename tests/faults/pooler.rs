@@ -13,6 +13,7 @@ use std::{
 };
 
 use actix_job_queue::{Context, DatabaseOptions, Enqueue, Handlers, Job, Listen};
+use tokio_postgres::types::Type;
 
 use crate::{
     harness::{Entry, HOUR, all_entered, eventually, migrated, number, queue, until, waiting, write},
@@ -102,7 +103,7 @@ async fn works_through_pgbouncer(listen: impl FnOnce(&TestDb) -> Listen, poll_in
     migrated(&db.url()).await;
     let pooler = PgBouncer::start(&db).await;
     let listen = listen(&db);
-    let listens = listen != Listen::Off;
+    let listens = matches!(listen, Listen::At(_));
     let options = DatabaseOptions::new().pool_size(6).listen(listen);
     let set = |queue: actix_job_queue::QueueBuilder| queue.max_demand(6).poll_interval(poll_interval).dead_after(HOUR);
     let jobs = queue(&pooler.url(&db), options, set).await;
@@ -114,9 +115,19 @@ async fn works_through_pgbouncer(listen: impl FnOnce(&TestDb) -> Listen, poll_in
             async move {
                 most.fetch_max(at_once.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(job.params.work_ms)).await;
+                if job.params.n >= 1_000 {
+                    at_once.fetch_sub(1, Ordering::SeqCst);
+                    let sql = "INSERT INTO ledger (job_id, n, pid) VALUES ($1, $2, pg_backend_pid())";
+                    return Ok(ctx.complete_with(sql, &[(&job.id, Type::INT8), (&job.params.n, Type::INT8)]).await?);
+                }
                 let completion = ctx.begin().await?;
+                let planned = "SELECT count(*) FROM pg_prepared_statements";
+                let planned: i64 = completion.query_typed_one(planned, &[]).await?.get(0);
+                if planned > 0 {
+                    return Err("a statement was prepared on a session that is handed round".into());
+                }
                 write(&completion, job.id, job.params.n).await?;
-                if job.params.n < 1_000 {
+                {
                     jobs.enqueue(&*completion, Entry::working(job.params.n + 1_000, 1)).await?;
                 }
                 let completed = completion.commit().await?;
@@ -158,6 +169,12 @@ async fn works_through_pgbouncer(listen: impl FnOnce(&TestDb) -> Listen, poll_in
 #[actix::test]
 async fn a_queue_works_through_pgbouncer_by_polling_alone() {
     works_through_pgbouncer(|_| Listen::Off, Duration::from_millis(200)).await;
+}
+
+/// LISTEN is deaf there, and a prepared statement would be another client's or nobody's.
+#[actix::test]
+async fn a_queue_that_knows_nothing_of_the_pgbouncer_before_it_works_by_polling() {
+    works_through_pgbouncer(|_| Listen::Same, Duration::from_millis(200)).await;
 }
 
 #[actix::test]

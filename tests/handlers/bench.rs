@@ -19,7 +19,7 @@ use crate::support::TestDb;
 pub(crate) type Done = Result<Completed, JobError>;
 
 /// The longest that any test waits for what must come about, generous for a machine that others use.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 

@@ -78,7 +78,8 @@ async fn assert_room_for(max_demand: usize, bench: &Bench, gate: &Gated, heard: 
 #[actix::test]
 async fn no_more_jobs_run_at_a_time_than_max_demand_over_all_arbiters() {
     for (max_demand, arbiters) in [(1, 2), (3, 2), (5, 3)] {
-        let bench = Bench::with(|queue| queue.max_demand(max_demand).arbiters(arbiters)).await;
+        let bench =
+            Bench::with(|queue| queue.max_demand(max_demand).arbiters(arbiters).claim_ahead(Duration::ZERO)).await;
         let (probe, mut heard) = Probe::new();
         let gate = (probe, Gauge::default());
         let running = bench.start(Handlers::new().on("Gated", with(gate.clone(), gated))).await;
@@ -108,6 +109,33 @@ async fn a_rush_of_jobs_never_exceeds_max_demand() {
     eventually("two hundred ends", async || (bench.count("true").await == 0).then_some(())).await;
     assert_eq!(bench.ask::<i64>("SELECT count(*) FROM runs").await, 200);
     assert!(gauge.most() <= 3, "{} at a time", gauge.most());
+    running.shutdown().await;
+}
+
+/// Claims ahead of demand are for workers that end jobs quickly: what they cannot take soon is others' again.
+#[actix::test]
+async fn what_was_claimed_ahead_goes_back_when_the_workers_become_slow() {
+    let bench = Bench::with(|queue| queue.max_demand(2)).await;
+    let (probe, mut heard) = Probe::new();
+    let quick = async |_: Job<Value>, ctx: Context| -> Done { Ok(ctx.complete().await?) };
+    let slow = async |probe: Probe<i64>, job: Job<Value>, ctx: Context| {
+        probe.say(job.id);
+        probe.pass().await;
+        Ok(ctx.complete().await?)
+    };
+    let running = bench.start(Handlers::new().on("Quick", quick).on("Slow", with(probe.clone(), slow))).await;
+    let jobs: Vec<_> = (0..600).map(|n| bare(if n < 500 { "Quick" } else { "Slow" })).collect();
+
+    bench.jobs.enqueue_many(&bench.client, &jobs).await.unwrap();
+    hear(&mut heard).await;
+    hear(&mut heard).await;
+
+    let mine = "state IN ('RESERVED', 'IN_PROGRESS')";
+    eventually("what nobody takes", async || (bench.count(mine).await == 2).then_some(())).await;
+    assert!(heard.try_recv().is_err(), "more run than may");
+    assert_eq!(bench.count("state = 'AVAILABLE'").await, 98);
+    probe.open(100);
+    eventually("the rest", async || (bench.count("true").await == 0).then_some(())).await;
     running.shutdown().await;
 }
 
@@ -154,7 +182,8 @@ const WAYS: [&str; 12] = [
 
 #[actix::test]
 async fn a_jobs_place_is_free_again_exactly_once_whatever_way_it_went() {
-    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
+    let bench =
+        Bench::with(|queue| queue.max_demand(2).claim_ahead(Duration::ZERO).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let (deleted, mut deletions) = Probe::new();
     let gate = (probe, Gauge::default());
@@ -185,7 +214,8 @@ async fn kill(_: Job<Value>, _: Context) -> Done {
 /// Its own arbiter's other jobs die with it, and all that died are tried again.
 #[actix::test]
 async fn a_worker_whose_arbiter_was_stopped_is_replaced_with_all_its_room() {
-    let bench = Bench::with(|queue| queue.max_demand(4).dead_after(Duration::from_secs(1))).await;
+    let bench =
+        Bench::with(|queue| queue.max_demand(4).claim_ahead(Duration::ZERO).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let gate = (probe, Gauge::default());
     let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));
@@ -216,7 +246,8 @@ async fn a_worker_whose_arbiter_was_stopped_is_replaced_with_all_its_room() {
 /// Both arbiters at once, and more often than there are arbiters.
 #[actix::test]
 async fn jobs_run_on_after_every_arbiter_was_stopped() {
-    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
+    let bench =
+        Bench::with(|queue| queue.max_demand(2).claim_ahead(Duration::ZERO).dead_after(Duration::from_secs(1))).await;
     let (probe, mut heard) = Probe::new();
     let gate = (probe, Gauge::default());
     let handlers = Handlers::new().on("Kill", kill).on("Gated", with(gate.clone(), gated));

@@ -5,9 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batch;
 mod bench;
 mod blocking;
 mod cancellation;
+mod complete_with;
 mod completion;
 mod demand;
 mod ends;

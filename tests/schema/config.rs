@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use actix_job_queue::{Context, Database, DatabaseOptions, Handlers, Job, Queue, QueueBuilder, Queues, StartError};
+use actix_job_queue::{
+    BatchContext, Batching, Context, Database, DatabaseOptions, Handlers, Job, Queue, QueueBuilder, Queues, StartError,
+};
 use serde_json::Value;
 
 use crate::{
@@ -22,6 +24,12 @@ async fn problems(queues: Queues) -> Vec<String> {
 
 fn ping() -> Handlers {
     Handlers::new().on("Ping", async |_: Job<Value>, context: Context| Ok(context.complete().await?))
+}
+
+/// A batch that cannot be.
+fn batch() -> Handlers {
+    let pong = async |_: Vec<Job<Value>>, context: BatchContext| Ok(context.complete().await?);
+    Handlers::new().batch("Pong", Batching::up_to(0).within(Duration::from_secs(10)), pong)
 }
 
 /// All that can be set wrong.
@@ -55,7 +63,7 @@ async fn one_error_lists_all_that_is_wrong_in_all_queues() {
             .add(&settings, Handlers::new())
             .add(&crowded, ping().on("Ping", async |_: Job<Value>, context: Context| Ok(context.complete().await?)))
             .add(&as_json, ping())
-            .add(&foreign, ping()),
+            .add(&foreign, batch()),
     )
     .await;
 
@@ -74,6 +82,8 @@ async fn one_error_lists_all_that_is_wrong_in_all_queues() {
         ("empty.jobs", "pool_size is 2 and 3 arbiters"),
         ("empty.jobs", "run migrate()"),
         ("binary", "keeps its params as bytea and is declared for jsonb"),
+        ("mine", "a batch of the type \"Pong\" has 0 jobs"),
+        ("mine", "would wait 10s for its batch"),
         ("mine", "run migrate()"),
     ];
     for (queue, text) in expected {

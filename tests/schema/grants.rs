@@ -198,7 +198,7 @@ async fn a_function_that_may_not_be_called_is_told_too() {
 
     let problems = problems(&jobs).await;
 
-    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!(problems.len(), 4, "{problems:?}");
     run_what_they_say(&guarded, &problems).await;
     let running = jobs.start(second_time_lucky()).await.unwrap();
     let id = jobs.enqueue(&connect(&guarded.url()).await, job()).await.unwrap();

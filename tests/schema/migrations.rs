@@ -1,6 +1,8 @@
 //! Every path of migrations ends in the same schema.
 
 use actix_job_queue::{Database, MigrateError, Queue};
+use futures_util::StreamExt;
+use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::{
     common::{dump, psql},
@@ -233,4 +235,57 @@ async fn a_migration_that_does_not_exist_is_refused() {
         let refused = jobs.migrate_to(version).await.unwrap_err();
         assert!(matches!(refused, MigrateError::Unknown { asked, .. } if asked == version), "{refused}");
     }
+}
+
+/// Whether a listener hears an insert that no producer waits for.
+async fn is_heard(db: &TestDb) -> bool {
+    let (client, mut connection) = tokio_postgres::connect(&db.url(), NoTls).await.unwrap();
+    let (hear, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut messages = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
+    tokio::spawn(async move {
+        while let Some(Ok(AsyncMessage::Notification(notification))) = messages.next().await {
+            hear.send(notification.channel().to_owned()).unwrap();
+        }
+    });
+    // One transaction each, so that the end is heard after the insert.
+    for statement in
+        ["LISTEN \"work.jobs\"; LISTEN done", "INSERT INTO work.jobs (params) VALUES ('{}')", "NOTIFY done"]
+    {
+        client.batch_execute(statement).await.unwrap();
+    }
+    heard.recv().await.unwrap() == "work.jobs"
+}
+
+#[actix::test]
+async fn a_table_notifies_as_the_last_migration_was_set() {
+    let db = TestDb::new().await;
+    let database = Database::connect(&db.url()).await.unwrap();
+    let always = Queue::builder(&database, "jobs").schema("work").always_notify().build().unwrap();
+
+    always.migrate().await.unwrap();
+    assert!(is_heard(&db).await);
+    queue(&db).await.migrate().await.unwrap();
+    assert!(!is_heard(&db).await);
+    assert_eq!(state(&db), fresh().await);
+    always.migrate().await.unwrap();
+    assert!(is_heard(&db).await);
+}
+
+#[actix::test]
+async fn a_queue_that_always_notifies_is_migrated_by_its_sql_too() {
+    let (by_sql, by_call) = (TestDb::new().await, TestDb::new().await);
+    let mut scripts = Vec::new();
+    for db in [&by_sql, &by_call] {
+        let database = Database::connect(&db.url()).await.unwrap();
+        scripts.push(Queue::builder(&database, "jobs").schema("work").always_notify().build().unwrap());
+    }
+    let client = by_sql.client().await;
+    client.batch_execute("CREATE SCHEMA work").await.unwrap();
+    let sql = scripts[0].migration_sql();
+    for script in [sql.shared_up, sql.up] {
+        client.batch_execute(&script).await.unwrap();
+    }
+    scripts[1].migrate().await.unwrap();
+
+    assert_eq!(state(&by_sql), state(&by_call));
 }

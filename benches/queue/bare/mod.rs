@@ -2,6 +2,7 @@
 //! nothing: no retries, no rescue, no fence; they are the least that each task takes.
 
 pub(crate) mod batch;
+pub(crate) mod claims;
 pub(crate) mod copy;
 pub(crate) mod drain;
 pub(crate) mod enqueue;

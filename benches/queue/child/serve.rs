@@ -66,6 +66,7 @@ async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {
         Duty::EnqueueMany { size } => enqueuer::many(task, size, stage).await,
         Duty::Load { rate, warm_up } => load::generate(task, rate, warm_up, stage).await,
         Duty::Latency { pause_ms } => latency::measure(task, pause_ms, stage).await,
+        Duty::BareClaims { connections } => bare::claims::run(task, connections, stage).await,
         Duty::BareDrain { connections } => bare::drain::run(task, connections, stage).await,
         Duty::BareSteps { connections } => bare::steps::run(task, connections, stage).await,
         Duty::BareTx { connections } => bare::tx::run(task, connections, stage).await,

@@ -28,7 +28,9 @@ pub(crate) enum Duty {
     Load { rate: f64, warm_up: u64 },
     /// A job at a time from its enqueueing to its handler, both in one process.
     Latency { pause_ms: u64 },
-    /// Bare: claims and deletes a hundred jobs a commit.
+    /// Bare: claims a hundred jobs and deletes them, in one commit.
+    BareClaims { connections: u32 },
+    /// Bare: deletes a hundred jobs in one statement, a commit each.
     BareDrain { connections: u32 },
     /// Bare: reserves, starts and deletes a hundred jobs in three commits.
     BareSteps { connections: u32 },
@@ -51,6 +53,10 @@ pub(crate) enum Handler {
     Complete,
     /// Insert a row in the completion.
     Transaction,
+    /// Insert a row by the statement that completes.
+    Statement,
+    /// Insert the rows of many jobs in one completion.
+    Batch,
     /// Sleep for longer than any run lasts; they count when they begin.
     Sleep,
     /// Tell how old they are when they begin.
@@ -60,15 +66,24 @@ pub(crate) enum Handler {
 impl fmt::Display for Duty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Duty::Work { max_demand, handler: _ } => {
-                write!(f, "max_demand {}", max_demand.unwrap_or(DEFAULT_DEMAND))
+            Duty::Work { max_demand, handler } => {
+                write!(f, "max_demand {}", max_demand.unwrap_or(DEFAULT_DEMAND))?;
+                match handler {
+                    Handler::Transaction => f.write_str(", begin and commit"),
+                    Handler::Statement => f.write_str(", complete_with"),
+                    Handler::Batch => f.write_str(", batches"),
+                    Handler::Complete | Handler::Sleep | Handler::Age => Ok(()),
+                }
             }
             Duty::Queues { queues } => write!(f, "{queues} queues"),
             Duty::Enqueue { callers } => write!(f, "{callers} callers of enqueue"),
             Duty::EnqueueMany { size } => write!(f, "enqueue_many of {size}"),
             Duty::Load { rate, .. } => write!(f, "{rate:.0} jobs a second"),
             Duty::Latency { .. } => f.write_str("one job at a time"),
-            Duty::BareDrain { connections } => write!(f, "bare, {connections} connections, 100 a commit"),
+            Duty::BareClaims { connections } => {
+                write!(f, "bare, {connections} connections, 100 claimed and deleted a commit")
+            }
+            Duty::BareDrain { connections } => write!(f, "bare, {connections} connections, 100 deleted a statement"),
             Duty::BareSteps { connections } => write!(f, "bare, {connections} connections, 100 in three commits"),
             Duty::BareTx { connections } => write!(f, "bare, {connections} connections, one a commit"),
             Duty::BareBatch { connections } => {

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use actix_job_queue::{Completed, Context, Database, Handlers, Job, JobError, Queue, Queues, Running};
+use actix_job_queue::{
+    BatchContext, Batching, Completed, Context, Database, Handlers, Job, JobError, Queue, Queues, Running,
+};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
@@ -55,6 +57,14 @@ impl Worker {
         match self.handler {
             Handler::Complete => handlers.on("Job", counting(tally, complete)),
             Handler::Transaction => handlers.on("Job", counting(tally, transaction)),
+            Handler::Statement => handlers.on("Job", counting(tally, statement)),
+            Handler::Batch => {
+                let tally = Arc::clone(tally);
+                handlers.batch("Job", Batching::up_to(100), move |jobs: Vec<Job<Params>>, ctx: BatchContext| {
+                    tally.begin();
+                    batch(Arc::clone(&tally), jobs, ctx)
+                })
+            }
             Handler::Sleep => handlers.on("Job", counting(tally, sleep)),
             Handler::Age => handlers.on("Job", counting(tally, age)),
         }
@@ -104,6 +114,22 @@ async fn transaction(tally: Arc<Tally>, job: Job<Params>, mut ctx: Context) -> D
     completion.execute_typed("INSERT INTO effects (job) VALUES ($1)", &[(&job.id, Type::INT8)]).await?;
     let done = completion.commit().await?;
     tally.done(1);
+    Ok(done)
+}
+
+async fn statement(tally: Arc<Tally>, job: Job<Params>, ctx: Context) -> Done {
+    let done = ctx.complete_with("INSERT INTO effects (job) VALUES ($1)", &[(&job.id, Type::INT8)]).await?;
+    tally.done(1);
+    Ok(done)
+}
+
+async fn batch(tally: Arc<Tally>, jobs: Vec<Job<Params>>, mut ctx: BatchContext) -> Done {
+    let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    let completion = ctx.begin().await?;
+    let sql = "INSERT INTO effects (job) SELECT unnest($1::bigint[])";
+    completion.execute_typed(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+    let done = completion.commit().await?;
+    tally.done(jobs.len() as u64);
     Ok(done)
 }
 

@@ -17,16 +17,22 @@ pub(super) const DEMANDS: [Option<usize>; 2] = [None, Some(1000)];
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(100_000, 20_000);
     field.create("jobs").await?;
-    let connections = best(bench, field, "jobs", jobs, |connections| Duty::BareDrain { connections }).await?;
+    let connections = best(bench, field, "jobs", jobs, |connections| Duty::BareClaims { connections }).await?;
     let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Complete });
-    let contenders = [newcomer, Duty::BareDrain { connections }, many, Duty::BareSteps { connections }];
+    let contenders = [
+        newcomer,
+        Duty::BareClaims { connections },
+        many,
+        Duty::BareSteps { connections },
+        Duty::BareDrain { connections },
+    ];
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
         field.fill("jobs", jobs).await?;
         measure::alone(bench, field, &task(field, "jobs", jobs, duty.clone())).await
     })
     .await?;
-    let [newcomer, bare, many, steps] = &series[..] else {
+    let [newcomer, bare, many, steps, deletes] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     bench.drain_rate.set(Some(newcomer.spread(RATE)?.median));
@@ -35,8 +41,9 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     for (duty, ours) in [(&contenders[0], newcomer), (&contenders[2], many)] {
         let case = format!("{duty} / {}", contenders[1]);
         figures.push(Figure::beside(case, RATE, ours, bare)?.asked(Ask::RatioAtLeast(0.6)));
-        let case = format!("{duty} / {}", contenders[3]);
-        figures.push(Figure::beside(case, RATE, ours, steps)?);
+        for (other, series) in [(&contenders[3], steps), (&contenders[4], deletes)] {
+            figures.push(Figure::beside(format!("{duty} / {other}"), RATE, ours, series)?);
+        }
         figures.push(Figure::beside(duty.to_string(), COMMITS, ours, bare)?.asked(Ask::AtMost(0.05)));
         if ours.has(CLIENT_CPU) {
             figures.push(Figure::beside(duty.to_string(), CLIENT_CPU, ours, bare)?.asked(Ask::AtMost(0.012)));
@@ -58,10 +65,23 @@ pub(super) async fn best(
     jobs: u64,
     duty: impl Fn(u32) -> Duty,
 ) -> Result<u32, Failure> {
+    best_after(bench, field, table, jobs, duty, async || Ok(())).await
+}
+
+/// The same for a loop that needs something done before each run.
+pub(super) async fn best_after(
+    bench: &Bench,
+    field: &Field<'_>,
+    table: &str,
+    jobs: u64,
+    duty: impl Fn(u32) -> Duty,
+    before: impl AsyncFn() -> Result<(), Failure>,
+) -> Result<u32, Failure> {
     let mut best = (0.0, 1);
     for connections in [1, 2, 4] {
         let duty = duty(connections);
         bench.progress.step(&format!("trying {duty}"));
+        before().await?;
         field.fill(table, jobs).await?;
         let rate = measure::rate(bench, &task(field, table, jobs, duty)).await?[RATE];
         if rate > best.0 {

@@ -1,5 +1,6 @@
 //! What is measured, a file each.
 
+mod batch;
 mod bulk;
 mod drain;
 mod enqueue;
@@ -35,6 +36,11 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "tx",
         about: "jobs that each write a row in a completion of their own",
         run: |bench, field| Box::pin(tx::run(bench, field)),
+    },
+    Workload {
+        name: "batch",
+        about: "jobs that write their rows together, up to a hundred in one completion",
+        run: |bench, field| Box::pin(batch::run(bench, field)),
     },
     Workload {
         name: "enqueue",

@@ -21,8 +21,10 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(50_000, 5_000);
     field.create("jobs").await?;
     field.run(&[EFFECTS]).await?;
-    let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Transaction });
-    let contenders = [newcomer, Duty::BareTx { connections: CONNECTIONS }, many];
+    let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Statement });
+    let [newcomer_begins, many_begin] =
+        DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Transaction });
+    let contenders = [newcomer, Duty::BareTx { connections: CONNECTIONS }, many, newcomer_begins, many_begin];
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
         field.run(&["TRUNCATE effects"]).await?;
@@ -32,12 +34,11 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         Ok(sample)
     })
     .await?;
-    let [newcomer, bare, many] = &series[..] else {
-        return Err("the rounds left somebody out".into());
-    };
+    let bare = &series[1];
     let mut figures = Vec::new();
-    for (duty, ours) in [(&contenders[0], newcomer), (&contenders[2], many)] {
-        let case = format!("{duty}, begin + commit / {}", contenders[1]);
+    for place in [0, 2, 3, 4] {
+        let (duty, ours) = (&contenders[place], &series[place]);
+        let case = format!("{duty} / {}", contenders[1]);
         figures.push(Figure::beside(case, RATE, ours, bare)?.asked(Ask::RatioAtLeast(0.9)));
         figures.push(Figure::beside(duty.to_string(), COMMITS, ours, bare)?.asked(Ask::AtMost(1.05)));
         for figure in [CLIENT_CPU, SERVER_CPU] {

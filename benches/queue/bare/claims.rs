@@ -1,0 +1,45 @@
+//! Claims a hundred jobs and deletes them in the same transaction: what is claimed is known before it is gone, as a
+//! handler wants it.
+
+use tokio::try_join;
+use tokio_postgres::types::ToSql;
+
+use super::{BATCH, lanes, read};
+use crate::{
+    child::{Stage, Task},
+    failure::Failure,
+};
+
+pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {
+    let table = &task.table;
+    let claim = format!(
+        "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
+          WHERE id IN (
+              SELECT id FROM {table} WHERE state = 'AVAILABLE'
+               ORDER BY priority, schedule, id LIMIT {BATCH} FOR UPDATE SKIP LOCKED)
+         RETURNING id, params::text"
+    );
+    let prepare = async |client: &tokio_postgres::Client| {
+        Ok([
+            client.prepare("BEGIN").await?,
+            client.prepare(&claim).await?,
+            client.prepare(&format!("DELETE FROM {table} WHERE id = ANY($1)")).await?,
+            client.prepare("COMMIT").await?,
+        ])
+    };
+    lanes(&task.url, connections, 1, stage, prepare, async |client, [begin, claim, delete, commit]| {
+        while stage.tally.count() < task.wanted && !stage.has_ended() {
+            let (_, rows) = try_join!(biased; client.execute(&begin, &[]), client.query(&claim, &[]))?;
+            stage.tally.begin();
+            let ids = read(&rows)?;
+            let claimed: [&(dyn ToSql + Sync); 1] = [&ids];
+            let (deleted, _) = try_join!(biased; client.execute(&delete, &claimed), client.execute(&commit, &[]))?;
+            stage.tally.done(deleted);
+            if ids.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    })
+    .await
+}

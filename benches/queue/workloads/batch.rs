@@ -1,0 +1,49 @@
+//! Jobs that write their rows together, many in one completion.
+
+use super::{
+    Outcome,
+    drain::{DEMANDS, best_after},
+    tx::{EFFECTS, written},
+};
+use crate::{
+    bench::Bench,
+    child::{Duty, Handler},
+    field::Field,
+    figure::{Ask, Figure},
+    measure::{self, CLIENT_CPU, COMMITS, RATE, SERVER_CPU, task},
+    rounds::interleave,
+};
+
+pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
+    let jobs = bench.size(100_000, 20_000);
+    field.create("jobs").await?;
+    field.run(&[EFFECTS]).await?;
+    let empty = async || field.run(&["TRUNCATE effects"]).await;
+    let connections =
+        best_after(bench, field, "jobs", jobs, |connections| Duty::BareBatch { connections }, empty).await?;
+    let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Batch });
+    let contenders = [newcomer, Duty::BareBatch { connections }, many];
+    let series = interleave(bench.rounds, &contenders, async |round, duty| {
+        bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
+        field.run(&["TRUNCATE effects"]).await?;
+        field.fill("jobs", jobs).await?;
+        let sample = measure::alone(bench, field, &task(field, "jobs", jobs, duty.clone())).await?;
+        written(field, jobs).await?;
+        Ok(sample)
+    })
+    .await?;
+    let [newcomer, bare, many] = &series[..] else {
+        return Err("the rounds left somebody out".into());
+    };
+    let mut figures = Vec::new();
+    for (duty, ours) in [(&contenders[0], newcomer), (&contenders[2], many)] {
+        let case = format!("{duty} / {}", contenders[1]);
+        figures.push(Figure::beside(case, RATE, ours, bare)?.asked(Ask::RatioAtLeast(0.6)));
+        for figure in [COMMITS, CLIENT_CPU, SERVER_CPU] {
+            if ours.has(figure) {
+                figures.push(Figure::beside(duty.to_string(), figure, ours, bare)?);
+            }
+        }
+    }
+    Ok(figures)
+}

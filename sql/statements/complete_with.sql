@@ -1,0 +1,17 @@
+-- Guarantees that a statement of the handler's takes effect if and only if the job is removed by it, for the
+-- process that still holds the job: one statement is one transaction and one round trip. A job that was lost
+-- fails it whole.
+-- the handler's own parameters, then the id and the lease
+WITH removed AS (
+    DELETE FROM {table}
+     WHERE id = {id}
+       AND lease = {lease}
+       AND state = 'IN_PROGRESS'
+    RETURNING notify
+), written AS (
+{written}
+)
+SELECT CASE WHEN NOT EXISTS (SELECT FROM removed)
+            THEN {schema}.job_queue_refuse('JQ001', 'job ' || {id} || ' is no longer held by this attempt')
+       END AS refused,
+       (SELECT pg_notify({completed_literal}, notify) FROM removed WHERE notify IS NOT NULL) AS told

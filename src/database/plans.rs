@@ -1,0 +1,78 @@
+//! What a connection has planned, so that a statement which recurs is not planned each time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use postgres_types::{ToSql, Type};
+use tokio_postgres::{Client, Error, Row, Statement, error::SqlState};
+
+/// A plan is made anew this often: one that was made for an empty table must not outlive its first flood of jobs.
+const LIFETIME: Duration = Duration::from_secs(1);
+
+/// More than the library itself has; those of handlers are few too, unless they write values into their SQL.
+const MOST: usize = 200;
+
+/// The prepared statements of one connection. Cheap to clone.
+///
+/// They are used only once it is known that a connection is a session of its own: behind a pooler that hands
+/// sessions round, another client's statement may go by the same name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Plans(Option<Arc<Mutex<Kept>>>);
+
+/// By their SQL, each with when it was planned.
+type Kept = HashMap<String, (Statement, Instant)>;
+
+impl Plans {
+    /// Plans to be kept with one connection.
+    pub(super) fn of_a_connection() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "what is prepared here stays with its session, or there are no plans")]
+    /// Runs a statement that recurs. One that is not planned is planned in the same round trip, for the next time.
+    pub(crate) async fn query(
+        &self,
+        client: &Client,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, Error> {
+        let Some(kept) = &self.0 else {
+            return client.query_typed(sql, parameters).await;
+        };
+        let planned = lock(kept).get(sql).filter(|(_, since)| since.elapsed() < LIFETIME).cloned();
+        if let Some((statement, _)) = planned {
+            let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+            let answer = client.query(&statement, &values).await;
+            if answer.as_ref().is_err_and(is_outdated) {
+                lock(kept).remove(sql);
+            }
+            return answer;
+        }
+        let types: Vec<_> = parameters.iter().map(|(_, kind)| kind.clone()).collect();
+        let (answer, statement) =
+            futures_util::join!(client.query_typed(sql, parameters), client.prepare_typed(sql, &types));
+        // One that cannot be planned has failed just as well, and told why.
+        if let Ok(statement) = statement {
+            let mut kept = lock(kept);
+            if kept.len() >= MOST {
+                kept.clear();
+            }
+            kept.insert(sql.to_owned(), (statement, Instant::now()));
+        }
+        answer
+    }
+}
+
+/// Somebody deallocated the statement, or the table was altered under it.
+fn is_outdated(error: &Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code))
+}
+
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,74 @@
+use std::{rc::Rc, sync::Arc, time::Instant};
+
+use futures_util::future::{join, join_all};
+
+use super::{Attempt, Ending, conclude, run, start};
+use crate::{
+    handler::{Batch, BatchContext, BatchPerformer, Rules, Surroundings},
+    job::Reserved,
+    run::shared::Shared,
+};
+
+/// A job of a batch, and its place in the worker, which is free again when this is dropped.
+struct Member<S> {
+    attempt: Attempt,
+    /// Kept for a second run, in which the job is alone.
+    job: Reserved,
+    _place: S,
+}
+
+/// Performs reserved jobs together. If that fails, each is performed alone, so that only those fail which fail
+/// by themselves. Whatever happens on the way, it comes back.
+pub(crate) async fn perform_batch<S>(shared: Arc<Shared>, performer: Rc<dyn BatchPerformer>, jobs: Vec<(Reserved, S)>) {
+    if shared.draining.is_cancelled() {
+        // The shutdown gives back what is reserved.
+        return;
+    }
+    let sent = Instant::now();
+    let (shared, rules): (&Shared, &dyn Rules) = (&shared, &*performer);
+    let started = jobs.into_iter().map(|(job, place)| async move {
+        let attempt = start(shared, Some(rules), &job, sent).await?;
+        let job = Reserved { attempt: attempt.held.hold.attempt, ..job };
+        Some(Member { attempt, job, _place: place })
+    });
+    let members: Vec<_> = join_all(started).await.into_iter().flatten().collect();
+    together(shared, &performer, members).await;
+}
+
+/// Runs the handler once for all of these, and settles them, or performs each of them alone.
+async fn together<S>(shared: &Shared, performer: &Rc<dyn BatchPerformer>, members: Vec<Member<S>>) {
+    let holds: Vec<_> = members.iter().map(|member| Arc::clone(&member.attempt.held.hold)).collect();
+    if holds.is_empty() {
+        return;
+    }
+    let batch = Arc::new(Batch::of(holds.clone()));
+    let ending = {
+        let (performer, jobs) = (Rc::clone(performer), members.iter().map(|member| member.job.clone()).collect());
+        let context = BatchContext::new(Surroundings::of(shared), Arc::clone(&batch));
+        run(&holds, &batch.token, async move { performer.perform(jobs, context).await }).await
+    };
+    let (mut alone, mut settled) = (Vec::new(), Vec::new());
+    for member in members {
+        let hold = &member.attempt.held.hold;
+        if let Some(error) = batch.take_failure(hold.lease.id) {
+            settled.push((member, Some(Ending::Returned(Err(error)))));
+        } else if holds.len() > 1 && ending.leaves(hold) {
+            alone.push(member);
+        } else {
+            settled.push((member, None));
+        }
+    }
+    if !alone.is_empty() {
+        let (queue, count, why) = (&shared.store.name, alone.len(), ending.text());
+        log::warn!("queue {queue}: a batch failed, and each of its {count} jobs is performed alone: {why}");
+    }
+    let settling = settled.into_iter().map(|(member, own)| {
+        let ending = &ending;
+        async move {
+            let Member { attempt, _place, .. } = member;
+            conclude(shared, attempt, own.as_ref().unwrap_or(ending)).await;
+        }
+    });
+    let performing = alone.into_iter().map(|member| Box::pin(together(shared, performer, vec![member])));
+    join(join_all(settling), join_all(performing)).await;
+}

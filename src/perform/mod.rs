@@ -1,0 +1,177 @@
+//! Attempts at jobs, from their start to their settlement: one job's, or those of a batch.
+
+mod batch;
+mod single;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use futures_util::{FutureExt, future::join_all};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    handler::{Completed, JobError, Rules, Wish},
+    job::Reserved,
+    run::{
+        backoff::Backoff,
+        caught::{caught, panic_text},
+        hold::{Cancelled, Held, Hold},
+        settle::{bounded, retry, settle, timed_out},
+        shared::Shared,
+    },
+    store::{Lease, Verdict},
+    text,
+};
+
+pub(crate) use {batch::perform_batch, single::perform};
+
+/// One attempt that has started and is not settled yet.
+struct Attempt {
+    held: Held,
+    kind: String,
+    max_attempts: i32,
+    sent: Instant,
+}
+
+/// How a handler's future ended.
+enum Ending {
+    Returned(Result<Completed, JobError>),
+    Panicked(String),
+    /// What was performed was taken away; each hold says why.
+    Cancelled,
+}
+
+/// Starts a reserved job; none if it must not be performed. Its time is counted from `sent`.
+async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent: Instant) -> Option<Attempt> {
+    let timeout = rules.and_then(|rules| caught(|| rules.execution_timeout()).ok().flatten());
+    let timeout = timeout.unwrap_or(shared.settings.execution_timeout);
+    let backoff = rules.and_then(|rules| caught(|| rules.backoff()).ok().flatten());
+    let backoff = backoff.unwrap_or_else(|| Backoff::linear(shared.settings.retry_timeout));
+    let reserved = Lease { id: job.id, lease: job.lease };
+    let started = match shared.desk.start(reserved, timeout).await {
+        Ok(Some(started)) => started,
+        Ok(None) => {
+            log::debug!("job {} is reserved no longer and was not performed", job.id);
+            return None;
+        }
+        Err(error) => {
+            log::warn!("{}", text::line(&error));
+            return None;
+        }
+    };
+    let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent))?;
+    Some(Attempt { held, kind: job.kind.clone().unwrap_or_default(), max_attempts: job.max_attempts, sent })
+}
+
+/// Runs a handler until it returns, panics, its time is over, or all that it performs was taken away. Whatever
+/// the reason, `token` fires and the handler may answer before it is dropped.
+async fn run(
+    holds: &[Arc<Hold>],
+    token: &CancellationToken,
+    work: impl Future<Output = Result<Completed, JobError>>,
+) -> Ending {
+    let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
+    let timed_out = async {
+        match holds.iter().map(|hold| hold.deadline).min() {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let returned = tokio::select! {
+        // The handler comes first, so that it can still answer to a token that wakes both.
+        biased;
+        returned = &mut work => Some(returned),
+        _ = join_all(holds.iter().map(|hold| hold.token.cancelled())) => {
+            token.cancel();
+            (&mut work).now_or_never()
+        }
+        () = timed_out => {
+            holds.iter().for_each(|hold| hold.cancel(Cancelled::TimedOut));
+            token.cancel();
+            (&mut work).now_or_never()
+        }
+    };
+    // What the handler holds may panic when it is let go; the ending stands all the same.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
+        log::warn!("a handler panicked while it was dropped: {}", panic_text(panic));
+    }
+    match returned {
+        Some(Ok(result)) => Ending::Returned(result),
+        Some(Err(panic)) => Ending::Panicked(panic_text(panic)),
+        None => Ending::Cancelled,
+    }
+}
+
+/// Has the table say how an attempt ended, and counts and logs it.
+async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
+    let Attempt { held, kind, max_attempts, sent } = attempt;
+    let (hold, took) = (&held.hold, sent.elapsed());
+    hold.over();
+    let job = format!("{}[{}] {kind} attempt {}/{max_attempts}", shared.store.name, hold.lease.id, hold.attempt);
+    let reason = hold.reason();
+    match ending {
+        Ending::Returned(Ok(completed)) if completed.is_of(hold.lease) => {
+            shared.tally.completed.fetch_add(1, Ordering::Relaxed);
+            log::log!(shared.settings.log_level, "{job} completed in {took:?}");
+        }
+        _ if hold.is_committed() => {
+            shared.tally.completed.fetch_add(1, Ordering::Relaxed);
+            let text = ending.text();
+            log::warn!("{job} failed after its completion had committed, so it is completed: {text}");
+        }
+        Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Lost) => {
+            log::warn!("{job} was lost to a rescue, a requeue or a delete, and its handler was stopped");
+        }
+        ending => settle(shared, hold.lease, verdict(hold, ending), &job).await,
+    }
+    held.settle();
+}
+
+/// What is to become of a job whose attempt did not complete.
+fn verdict(hold: &Hold, ending: &Ending) -> Verdict {
+    match ending {
+        Ending::Returned(Ok(_)) => {
+            retry(hold, vec!["the handler returned the proof of another job's completion".to_owned()])
+        }
+        Ending::Returned(Err(error)) => {
+            let (chain, wish) = error.clone().into_parts();
+            match wish {
+                Wish::Retry => retry(hold, chain),
+                Wish::RetryIn(after) => Verdict::Retry { after: bounded(after), error: chain },
+                Wish::GiveUp => Verdict::Fail { error: chain },
+                Wish::Snooze(after) => Verdict::Snooze { after: bounded(after) },
+            }
+        }
+        Ending::Panicked(text) => retry(hold, vec![format!("the handler panicked: {text}")]),
+        Ending::Cancelled if hold.reason() == Some(Cancelled::TimedOut) => {
+            let text = if Instant::now() < hold.deadline {
+                "its batch outran the execution timeout of another job in it".to_owned()
+            } else {
+                timed_out(hold)
+            };
+            retry(hold, vec![text])
+        }
+        Ending::Cancelled => Verdict::Return,
+    }
+}
+
+impl Ending {
+    /// Whether the job may be performed again within its attempt: the handler has ended by itself and neither
+    /// completed it nor lost it.
+    fn leaves(&self, hold: &Hold) -> bool {
+        let proven = matches!(self, Ending::Returned(Ok(completed)) if completed.is_of(hold.lease));
+        !proven && !hold.is_committed() && hold.reason().is_none()
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Ending::Returned(Ok(_)) => "it returned another job's proof".to_owned(),
+            Ending::Returned(Err(error)) => error.to_string(),
+            Ending::Panicked(text) => format!("panic: {text}"),
+            Ending::Cancelled => "it was stopped".to_owned(),
+        }
+    }
+}

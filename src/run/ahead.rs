@@ -1,0 +1,211 @@
+//! Jobs claimed a little before somebody has room for them, so that nobody waits for the claim.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use crate::job::Reserved;
+
+/// The pace is taken over so long: many claims at full load, and short against the time that is claimed ahead.
+const WINDOW: Duration = Duration::from_millis(20);
+
+/// More than this many times max_demand is never claimed ahead, whatever the pace.
+const MOST: usize = 10;
+
+/// A job that has waited so many times the time that is claimed ahead waits for nobody here: it goes back.
+const PATIENCE: u32 = 5;
+
+/// The stock of jobs that are claimed and given to no worker yet.
+///
+/// It holds what this process gets through in the time that `claim_ahead` sets, by its pace right now: slow
+/// handlers have next to none, and other processes find the jobs. That time bounds what claiming ahead costs: a more
+/// urgent job waits so much longer at most.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    jobs: VecDeque<(Instant, Reserved)>,
+    time: Duration,
+    most: usize,
+    /// Jobs that ended since, and at what pace a second before.
+    ended: usize,
+    since: Instant,
+    pace: f64,
+    /// The last claim found less than it wanted, so there is nothing to claim ahead.
+    dry: bool,
+}
+
+impl Ahead {
+    pub(crate) fn new(time: Duration, max_demand: usize, now: Instant) -> Self {
+        let most = max_demand.saturating_mul(MOST);
+        Self { jobs: VecDeque::new(), time, most, ended: 0, since: now, pace: 0.0, dry: true }
+    }
+
+    /// How many to claim for workers that have room for so many more than there are; none if what is here will do.
+    pub(crate) fn shortfall(&mut self, room: usize, now: Instant) -> usize {
+        let stock = if self.dry { 0 } else { self.target(now) };
+        let (wanted, here) = (room + stock, self.jobs.len());
+        // Half of the stock is there: the next claim may as well bring more at once.
+        if here >= room + stock.div_ceil(2) { 0 } else { wanted - here }
+    }
+
+    fn target(&mut self, now: Instant) -> usize {
+        let passed = now.duration_since(self.since);
+        if passed >= WINDOW {
+            self.pace = self.ended as f64 / passed.as_secs_f64();
+            (self.ended, self.since) = (0, now);
+        }
+        ((self.pace * self.time.as_secs_f64()) as usize).min(self.most)
+    }
+
+    /// Takes in what a claim brought; `full` if it found all it wanted.
+    pub(crate) fn put(&mut self, claimed: Vec<Reserved>, full: bool, now: Instant) {
+        self.dry = !full;
+        self.jobs.extend(claimed.into_iter().map(|job| (now, job)));
+        // What is more urgent comes first, whichever claim brought it.
+        self.jobs.make_contiguous().sort_by_key(|(_, job)| (job.priority, job.schedule, job.id));
+    }
+
+    /// The next to perform.
+    pub(crate) fn take(&mut self) -> Option<Reserved> {
+        self.jobs.pop_front().map(|(_, job)| job)
+    }
+
+    /// Puts one back that no worker took.
+    pub(crate) fn put_back(&mut self, job: Reserved, now: Instant) {
+        self.jobs.push_front((now, job));
+    }
+
+    /// Workers have ended so many jobs: what the pace is made of.
+    pub(crate) fn ended(&mut self, jobs: usize) {
+        self.ended += jobs;
+    }
+
+    /// There may be more than the last claim found.
+    pub(crate) fn refresh(&mut self) {
+        self.dry = false;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.jobs.is_empty()
+    }
+
+    /// After how long to ask for what is [`overdue`](Ahead::overdue).
+    pub(crate) fn patience(&self) -> Duration {
+        self.time * PATIENCE
+    }
+
+    /// What has waited for too long, for the workers have become slower than they were.
+    pub(crate) fn overdue(&mut self, now: Instant) -> Vec<i64> {
+        let patience = self.patience();
+        if self.jobs.iter().all(|(since, _)| now.duration_since(*since) < patience) {
+            return Vec::new();
+        }
+        self.dry = true;
+        self.pace = 0.0;
+        self.jobs.drain(..).map(|(_, job)| job.id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::RawParams;
+
+    const TIME: Duration = Duration::from_millis(20);
+
+    fn job(id: i64, priority: i32) -> Reserved {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        Reserved {
+            id,
+            lease: 0,
+            kind: None,
+            attempt: 0,
+            max_attempts: 5,
+            priority,
+            schedule: at,
+            inserted_at: at,
+            notify: None,
+            params: RawParams::Json("{}".to_owned()),
+        }
+    }
+
+    fn jobs(ids: std::ops::Range<i64>) -> Vec<Reserved> {
+        ids.map(|id| job(id, 0)).collect()
+    }
+
+    /// A stock whose workers have ended so many jobs in the last 20 ms.
+    fn at_pace(ended: usize, max_demand: usize) -> (Ahead, Instant) {
+        let begun = Instant::now();
+        let mut ahead = Ahead::new(TIME, max_demand, begun);
+        ahead.refresh();
+        ahead.ended(ended);
+        (ahead, begun + WINDOW)
+    }
+
+    #[test]
+    fn an_idle_process_claims_for_the_room_it_has_and_no_more() {
+        let now = Instant::now();
+        let mut ahead = Ahead::new(TIME, 100, now);
+
+        assert_eq!(ahead.shortfall(7, now), 7);
+        assert_eq!(ahead.shortfall(0, now), 0);
+    }
+
+    #[test]
+    fn a_busy_process_claims_what_it_gets_through_in_the_time_set() {
+        let (mut ahead, now) = at_pace(200, 100);
+
+        assert_eq!(ahead.shortfall(10, now), 210);
+        ahead.put(jobs(0..150), true, now);
+        assert_eq!(ahead.shortfall(10, now), 0, "half of it is enough for now");
+    }
+
+    #[test]
+    fn slow_handlers_have_nothing_claimed_ahead() {
+        let (mut ahead, _) = at_pace(1, 100);
+        let later = ahead.since + Duration::from_secs(1);
+
+        assert_eq!(ahead.shortfall(1, later), 1);
+    }
+
+    #[test]
+    fn no_pace_claims_more_than_so_many_times_max_demand() {
+        let (mut ahead, now) = at_pace(100_000, 4);
+
+        assert_eq!(ahead.shortfall(0, now), 40);
+    }
+
+    #[test]
+    fn nothing_is_claimed_ahead_of_an_empty_queue() {
+        let (mut ahead, now) = at_pace(200, 100);
+        ahead.put(jobs(0..5), false, now);
+
+        assert_eq!(ahead.shortfall(0, now), 0);
+        assert_eq!(ahead.shortfall(6, now), 1);
+        ahead.refresh();
+        assert_eq!(ahead.shortfall(0, now), 195);
+    }
+
+    #[test]
+    fn a_more_urgent_job_overtakes_what_was_claimed_before_it() {
+        let now = Instant::now();
+        let mut ahead = Ahead::new(TIME, 100, now);
+        ahead.put(vec![job(1, 5), job(2, 5)], true, now);
+        ahead.put(vec![job(3, 0), job(4, 5)], true, now);
+
+        let order: Vec<_> = std::iter::from_fn(|| ahead.take()).map(|job| job.id).collect();
+
+        assert_eq!(order, [3, 1, 2, 4]);
+    }
+
+    #[test]
+    fn what_nobody_takes_in_time_goes_back() {
+        let (mut ahead, now) = at_pace(200, 100);
+        ahead.put(jobs(1..3), true, now);
+
+        assert_eq!(ahead.overdue(now + TIME), Vec::<i64>::new());
+        assert_eq!(ahead.overdue(now + ahead.patience()), [1, 2]);
+        assert!(ahead.is_empty());
+        assert_eq!(ahead.shortfall(0, now + ahead.patience()), 0);
+    }
+}

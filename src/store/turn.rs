@@ -1,0 +1,109 @@
+//! What many jobs do in one commit: end with nothing to write, and start.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use postgres_types::{ToSql, Type};
+
+use super::{Lease, Settlement, Store, settle::in_order, unzip};
+use crate::{database::Lane, error::DatabaseError, run::node::Node};
+
+/// A job that this process performs from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) lease: Lease,
+    pub(crate) attempt: i32,
+}
+
+/// What a turn came to.
+#[derive(Debug)]
+pub(crate) struct Turned {
+    /// One outcome for each job that was to be removed, in their order.
+    pub(crate) removals: Vec<Settlement>,
+    /// Those that were started. A job that is missing must not be performed.
+    pub(crate) started: Vec<Started>,
+}
+
+impl Store {
+    /// Removes jobs that are done, and starts reserved ones, each with its execution timeout.
+    pub(crate) async fn turn(
+        &self,
+        done: &[Lease],
+        wanted: &[(Lease, Duration)],
+        node: i64,
+    ) -> Result<Turned, DatabaseError> {
+        let (ids, leases) = unzip(done.iter().copied());
+        let (start_ids, start_leases) = unzip(wanted.iter().map(|(job, _)| *job));
+        let timeouts: Vec<_> = wanted.iter().map(|(_, timeout)| timeout.as_secs_f64()).collect();
+        let rows = self
+            .database
+            .query_planned(
+                Lane::Control,
+                &self.attempted(&format!("remove {} completed jobs and start {}", done.len(), wanted.len())),
+                &self.sql.turn,
+                &[
+                    (&ids, Type::INT8_ARRAY),
+                    (&leases, Type::INT8_ARRAY),
+                    (&start_ids, Type::INT8_ARRAY),
+                    (&start_leases, Type::INT8_ARRAY),
+                    (&timeouts, Type::FLOAT8_ARRAY),
+                    (&node, Type::INT8),
+                ],
+            )
+            .await?;
+        let (mut removed, mut started) = (HashSet::with_capacity(done.len()), Vec::with_capacity(wanted.len()));
+        for row in &rows {
+            match row.get::<_, Option<i32>>("attempt") {
+                Some(attempt) => started.push(Started { lease: Lease::of(row), attempt }),
+                None => drop(removed.insert(Lease::of(row))),
+            }
+        }
+        let missed: Vec<_> = done.iter().filter(|job| !removed.contains(job)).copied().collect();
+        let why = if missed.is_empty() { HashMap::new() } else { self.why_missed(&missed).await };
+        let outcome = |job| why.get(job).copied().unwrap_or(Settlement::Completed);
+        Ok(Turned { removals: done.iter().map(outcome).collect(), started })
+    }
+
+    /// Starts reserved jobs, each with its execution timeout; those that are missing must not be performed.
+    pub(crate) async fn start(&self, wanted: &[(Lease, Duration)], node: &Node) -> Result<Vec<Started>, DatabaseError> {
+        Ok(self.turn(&[], wanted, node.id).await?.started)
+    }
+
+    /// Removes jobs that are done; one outcome a job, in their order.
+    pub(crate) async fn complete(&self, jobs: &[Lease]) -> Result<Vec<Settlement>, DatabaseError> {
+        // Nothing is started, so there is no process to start it.
+        Ok(self.turn(jobs, &[], 0).await?.removals)
+    }
+
+    /// Why each of these could not be removed. Whoever cannot be told counts as busy and asks again: an error would
+    /// have those that were removed asked for once more, and be found gone.
+    async fn why_missed(&self, jobs: &[Lease]) -> HashMap<Lease, Settlement> {
+        let (ids, leases) = unzip(jobs.iter().copied());
+        let attempted = self.attempted("look why jobs could not be removed");
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
+        match self.database.query(Lane::Control, &attempted, &self.sql.missed, &parameters).await {
+            Ok(rows) => jobs.iter().copied().zip(in_order(jobs.iter().copied(), &rows)).collect(),
+            Err(error) => {
+                log::debug!("{}", crate::text::line(&error));
+                jobs.iter().map(|job| (*job, Settlement::Busy)).collect()
+            }
+        }
+    }
+
+    /// Which of these reservations a start whose answer was lost has started after all.
+    pub(crate) async fn started(&self, wanted: &[Lease], node: &Node) -> Result<Vec<Started>, DatabaseError> {
+        let (ids, leases) = unzip(wanted.iter().copied());
+        let rows = self
+            .database
+            .query(
+                Lane::Control,
+                &self.attempted("look which jobs were started"),
+                &self.sql.started,
+                &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY), (&node.id, Type::INT8)],
+            )
+            .await?;
+        Ok(rows.iter().map(|row| Started { lease: Lease::of(row), attempt: row.get("attempt") }).collect())
+    }
+}

@@ -1,0 +1,73 @@
+//! What is written, whatever goes wrong.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use actix_job_queue::{Backoff, BatchContext, BatchHandler, Batching, Handlers, Job, JobError};
+
+use crate::bench::{Bench, Done, Note, eventually, note, write};
+
+/// Every fifth run fails before its completion, every seventh in it, and every eleventh panics.
+struct Moody {
+    runs: Arc<AtomicUsize>,
+}
+
+impl BatchHandler<Note> for Moody {
+    async fn perform(&self, jobs: Vec<Job<Note>>, mut ctx: BatchContext) -> Done {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+        if run.is_multiple_of(5) {
+            return Err("in a mood".into());
+        }
+        let (bad, good): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.params.text.ends_with("99"));
+        if let Some(bad) = bad.first() {
+            return Err(JobError::new(format!("{} is always bad", bad.params.text)).give_up());
+        }
+        let late = good.iter().find(|job| job.params.text.ends_with('3') && job.attempt == 1).map(|job| job.id);
+        if let Some(late) = late.filter(|_| run.is_multiple_of(2)) {
+            ctx.fail(late, "not at the first attempt");
+        }
+        let remaining = ctx.remaining();
+        if remaining.is_empty() {
+            return Err("nothing left".into());
+        }
+        let completion = ctx.begin().await?;
+        for job in good.iter().filter(|job| remaining.contains(&job.id)) {
+            write(&completion, job.id, &job.params.text).await?;
+            assert!(!run.is_multiple_of(11), "on purpose");
+        }
+        if run.is_multiple_of(7) {
+            return Err("in a mood, and late".into());
+        }
+        Ok(completion.commit().await?)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        Some(Backoff::linear(Duration::from_millis(1)))
+    }
+}
+
+#[actix::test]
+async fn whatever_fails_each_completed_job_has_its_effect_once() {
+    let bench = Bench::with(|queue| queue.max_demand(40)).await;
+    let runs = Arc::default();
+    let handlers = Handlers::new().batch("Note", Batching::up_to(8), Moody { runs: Arc::clone(&runs) });
+    let running = bench.start(handlers).await;
+
+    let jobs: Vec<_> = (0..500).map(|n| note(&format!("{n:03}")).max_attempts(1000)).collect();
+    bench.jobs.enqueue_many(&bench.client, &jobs).await.unwrap();
+
+    eventually("the end of all", async || (bench.count("state <> 'FAILED'").await == 0).then_some(())).await;
+    assert_eq!(bench.count("true").await, 5, "the bad ones");
+    assert_eq!(bench.count("errors->-1->'error'->>0 LIKE '%99 is always bad'").await, 5);
+    let notes = bench.notes().await;
+    let expected: Vec<_> = (0..500).map(|n| format!("{n:03}")).filter(|text| !text.ends_with("99")).collect();
+    assert_eq!(notes, expected);
+    assert!(runs.load(Ordering::SeqCst) > 62, "so many runs would do if nothing failed");
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.returned), (0, 0), "{report}");
+}
