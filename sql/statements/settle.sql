@@ -1,6 +1,8 @@
 -- Guarantees that an attempt which did not complete leaves its error beside the job, and that only the
 -- process that still holds the job decides what becomes of it. Waits for no lock: a row that somebody has
 -- locked is reported as BUSY. Whoever waits for work hears of it.
+-- The state is compared under a collation of its own so that rows are found by their ids: the index of what
+-- is held looks small, but keeps the entries of jobs long done while some transaction may still see them.
 -- $1 ids, $2 leases, $3 verdicts (RETRY, FAIL, SNOOZE, RETURN), $4 delays in seconds, $5 errors as JSON or null
 WITH wanted AS (
     SELECT *
@@ -9,7 +11,7 @@ WITH wanted AS (
 ), mine AS MATERIALIZED (
     SELECT job.id, job.lease, wanted.verdict, wanted.delay, wanted.error::jsonb AS error
       FROM {table} AS job JOIN wanted USING (id, lease)
-     WHERE job.state = 'IN_PROGRESS'
+     WHERE job.state COLLATE "C" = 'IN_PROGRESS'
      ORDER BY job.id
        FOR UPDATE OF job SKIP LOCKED
 ), settled AS (
@@ -50,7 +52,7 @@ SELECT wanted.id,
        wanted.lease,
        CASE WHEN settled.id IS NOT NULL THEN settled.state
             WHEN EXISTS (SELECT FROM {table} AS job
-                          WHERE job.id = wanted.id AND job.lease = wanted.lease AND job.state = 'IN_PROGRESS')
+                          WHERE job.id = wanted.id AND job.lease = wanted.lease AND job.state COLLATE "C" = 'IN_PROGRESS')
             THEN 'BUSY'
             ELSE 'LOST'
        END AS outcome
