@@ -24,7 +24,7 @@ struct Step {
 }
 
 /// A shipped migration is never edited: a later one mends it.
-const SCHEMA: [Step; 2] = [
+const SCHEMA: [Step; 3] = [
     Step {
         up: include_str!("../sql/migrations/schema_1_nodes.up.sql"),
         down: include_str!("../sql/migrations/schema_1_nodes.down.sql"),
@@ -33,9 +33,13 @@ const SCHEMA: [Step; 2] = [
         up: include_str!("../sql/migrations/schema_2_functions.up.sql"),
         down: include_str!("../sql/migrations/schema_2_functions.down.sql"),
     },
+    Step {
+        up: include_str!("../sql/migrations/schema_3_late.up.sql"),
+        down: include_str!("../sql/migrations/schema_3_late.down.sql"),
+    },
 ];
 
-const QUEUE: [Step; 3] = [
+const QUEUE: [Step; 4] = [
     Step {
         up: include_str!("../sql/migrations/queue_1_table.up.sql"),
         down: include_str!("../sql/migrations/queue_1_table.down.sql"),
@@ -47,6 +51,10 @@ const QUEUE: [Step; 3] = [
     Step {
         up: include_str!("../sql/migrations/queue_3_triggers.up.sql"),
         down: include_str!("../sql/migrations/queue_3_triggers.down.sql"),
+    },
+    Step {
+        up: include_str!("../sql/migrations/queue_4_late.up.sql"),
+        down: include_str!("../sql/migrations/queue_4_late.down.sql"),
     },
 ];
 

@@ -31,6 +31,7 @@ WITH wanted AS (
                       END,
            expires = NULL,
            node = NULL,
+           late = pg_current_xact_id(),
            errors = CASE WHEN mine.error IS NULL THEN job.errors
                          ELSE {schema}.job_queue_record(job.errors, job.attempt, mine.error) END,
            updated_at = now()

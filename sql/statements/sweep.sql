@@ -13,6 +13,7 @@ WITH due AS MATERIALIZED (
     UPDATE {table} AS job
        SET state = 'AVAILABLE',
            expires = NULL,
+           late = pg_current_xact_id(),
            updated_at = now()
       FROM due
      WHERE job.id = due.id
@@ -38,6 +39,7 @@ WITH due AS MATERIALIZED (
                         THEN 'FAILED' ELSE 'AVAILABLE' END,
            expires = NULL,
            node = NULL,
+           late = pg_current_xact_id(),
            errors = CASE WHEN job.state = 'IN_PROGRESS' THEN {schema}.job_queue_record(
                          job.errors, job.attempt, jsonb_build_array(abandoned.cause)) ELSE job.errors END,
            updated_at = now()

@@ -1,10 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    StreamHandler, WrapFuture,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_stream::wrappers::WatchStream;
 
 use super::{
@@ -18,6 +18,7 @@ use crate::{
     run::{
         backoff::reconnect_delay,
         demand::{Demands, WorkerId},
+        progress::Progress,
         shared::Shared,
         waiting::{Answered, Next, Waiting},
     },
@@ -33,6 +34,9 @@ pub(crate) struct ProducerActor {
     demands: Demands<Addr<WorkerActor>>,
     subscription: Option<Subscription>,
     waiting: Waiting,
+    progress: Progress,
+    /// A claim from the beginning is planned.
+    beginning: Option<SpawnHandle>,
     /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
@@ -85,6 +89,8 @@ impl ProducerActor {
             demands: Demands::new(),
             subscription,
             waiting: Waiting::default(),
+            progress: Progress::default(),
+            beginning: None,
             claiming: false,
             again: false,
             failures: 0,
@@ -107,8 +113,21 @@ impl ProducerActor {
         self.claiming = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let claim = async move { shared.store.claim(wanted, shared.settings.reservation_timeout, &shared.node).await };
-        ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| act.claimed(wanted, claim, ctx)));
+        let began = Instant::now();
+        let onward = self.progress.next(began);
+        let claim = async move {
+            let (store, patience, node) = (&shared.store, shared.settings.reservation_timeout, &shared.node);
+            match onward {
+                Some(onward) => store.claim_onward(wanted, patience, node, &onward).await,
+                None => store.claim(wanted, patience, node).await,
+            }
+        };
+        ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| {
+            if let Ok(claim) = &claim {
+                act.progress.claimed(wanted, claim, began, Instant::now());
+            }
+            act.claimed(wanted, claim, ctx);
+        }));
     }
 
     fn claimed(&mut self, wanted: usize, claim: Result<Claim, DatabaseError>, ctx: &mut Context<Self>) {
@@ -124,7 +143,7 @@ impl ProducerActor {
         };
         self.failures = 0;
         self.shared.tally.back();
-        let (count, due_in) = (claim.jobs.len(), claim.due_in);
+        let (count, due_in, onward) = (claim.jobs.len(), claim.due_in, claim.sight.is_some());
         self.give(claim, ctx);
         self.report_drained();
         if let Some(poller) = self.members.poller()
@@ -144,7 +163,22 @@ impl ProducerActor {
         } else if self.again {
             self.claim(ctx);
         } else {
+            if onward {
+                self.plan_beginning(ctx);
+            }
             self.wait(ctx);
+        }
+    }
+
+    /// Has what nobody can be told of be found, if no other claim comes soon.
+    fn plan_beginning(&mut self, ctx: &mut Context<Self>) {
+        if self.beginning.is_none()
+            && let Some(delay) = self.progress.beginning_in(Instant::now())
+        {
+            self.beginning = Some(ctx.run_later(delay, |act, ctx| {
+                act.beginning = None;
+                act.claim(ctx);
+            }));
         }
     }
 

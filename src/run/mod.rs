@@ -8,6 +8,7 @@ pub(crate) mod desk;
 pub(crate) mod hold;
 pub(crate) mod node;
 pub(crate) mod perform;
+pub(crate) mod progress;
 pub(crate) mod shared;
 pub(crate) mod waiting;
 pub(crate) mod wake;

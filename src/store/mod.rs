@@ -9,10 +9,12 @@ mod sweep;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::OnceCell;
+
 use crate::{database::Database, job::ParamsKind, name::QueueName};
 
 pub(crate) use {
-    claim::{Claim, Started},
+    claim::{Claim, Onward, Place, Sight, Started},
     settle::{CommitOutcome, Opened, Settlement, Verdict},
     statements::{Statements, fill},
     sweep::Swept,
@@ -25,12 +27,14 @@ pub(crate) struct Store {
     pub(crate) name: QueueName,
     pub(crate) kind: ParamsKind,
     pub(crate) sql: Arc<Statements>,
+    /// The index that claims walk; none if it is not there any more.
+    index: Arc<OnceCell<Option<String>>>,
 }
 
 impl Store {
     pub(crate) fn new(database: Database, name: QueueName, kind: ParamsKind) -> Self {
         let sql = Arc::new(Statements::new(&name, kind));
-        Self { database, name, kind, sql }
+        Self { database, name, kind, sql, index: Arc::default() }
     }
 
     /// What was attempted, for an error's text.

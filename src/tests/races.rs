@@ -45,12 +45,13 @@ impl Step {
         };
         match self {
             Step::Claim => {
-                let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+                let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
                     (&1_i64, Type::INT8),
                     (&60_f64, Type::FLOAT8),
                     (&node, Type::INT8),
                     (&10_f64, Type::FLOAT8),
                     (&name, Type::TEXT),
+                    (&None::<&str>, Type::TEXT),
                 ];
                 count(&sql.claim, &parameters).await[0].get::<_, Option<i64>>("id").is_some()
             }

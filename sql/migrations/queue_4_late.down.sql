@@ -1,0 +1,2 @@
+DROP TRIGGER job_queue_late ON {table};
+ALTER TABLE {table} DROP COLUMN late;

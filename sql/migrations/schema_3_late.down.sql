@@ -1,0 +1,1 @@
+DROP FUNCTION {schema}.job_queue_late();
