@@ -3,17 +3,18 @@
 -- the places of jobs that the claim before could not see and that may lie anywhere, those of jobs that stay
 -- because others had locked them, what it has seen, and who may write still.
 -- $1 to $6 as in a claim, $7 priorities, $8 schedules, $9 ids: the places, one a priority and in this order,
--- $10 what the claim before has seen, or null, $11 whether to tell who may write
+-- $10 the first transaction that the claim before was too early for, or null, $11 those under way then, $12
+-- whether to tell who may write
 WITH late AS MATERIALIZED (
     -- These two are all that a snapshot does not see.
     SELECT DISTINCT ON (priority) priority, schedule, GREATEST(id, -9223372036854775807) - 1 AS id
       FROM (SELECT priority, schedule, id
               FROM {table}
-             WHERE state = 'AVAILABLE' AND late >= pg_snapshot_xmax($10::text::pg_snapshot)
+             WHERE state = 'AVAILABLE' AND late >= $10::text::xid8
              UNION ALL
             SELECT priority, schedule, id
               FROM {table}
-             WHERE state = 'AVAILABLE' AND late = ANY (ARRAY(SELECT pg_snapshot_xip($10::text::pg_snapshot)))) AS unseen
+             WHERE state = 'AVAILABLE' AND late = ANY ($11::text[]::xid8[])) AS unseen
      ORDER BY priority, schedule, id
 ), places AS (
     -- Whatever is more urgent than all that was seen.
@@ -89,7 +90,7 @@ WITH late AS MATERIALIZED (
     SELECT array_agg(held.virtualtransaction) AS transactions,
            array_agg((SELECT session.xact_start FROM pg_stat_get_activity(held.pid) AS session)) AS starts
       FROM pg_locks AS held
-     WHERE $11
+     WHERE $12
        AND held.locktype = 'relation'
        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND held.relation = {table_literal}::regclass
@@ -104,7 +105,8 @@ WITH late AS MATERIALIZED (
 )
 SELECT next.due_in,
        now() AS at,
-       pg_current_snapshot()::text AS snapshot,
+       pg_snapshot_xmax(pg_current_snapshot())::text AS xmax,
+       ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text) AS xip,
        COALESCE(writers.transactions, '{}') AS writers,
        COALESCE(writers.starts, '{}') AS starts,
        ARRAY(SELECT priority FROM late ORDER BY priority) AS late_priorities,

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use crate::store::{Claim, Onward, Place, Sight};
+use crate::store::{Claim, Onward, Place, Sight, Unseen};
 
 /// Whether claims walk over the index entries of jobs long gone, and the way around those.
 ///
@@ -84,9 +84,9 @@ impl Progress {
 #[derive(Debug, Default)]
 struct Course {
     places: BTreeMap<i32, (DateTime<Utc>, i64)>,
-    /// The clock and the snapshot of the last claim.
+    /// The clock of the last claim, and what it could not see.
     at: Option<DateTime<Utc>>,
-    snapshot: Option<String>,
+    unseen: Option<Unseen>,
     writers: Writers,
     /// Some place was kept back by what is known of who may write.
     ask_writers: bool,
@@ -103,7 +103,7 @@ impl Course {
         let place = |(&priority, &(schedule, id)): (&i32, &(DateTime<Utc>, i64))| Place { priority, schedule, id };
         Onward {
             places: self.places.iter().map(place).collect(),
-            seen: self.snapshot.clone(),
+            unseen: self.unseen.clone(),
             ask_writers: self.ask_writers || self.writers.mark.is_none(),
         }
     }
@@ -123,7 +123,7 @@ impl Course {
             self.advance(reached, priorities, &sight.remaining, (mark, i64::MIN));
         }
         self.writers.told(sight);
-        (self.at, self.snapshot) = (Some(sight.at), Some(sight.snapshot.clone()));
+        (self.at, self.unseen) = (Some(sight.at), Some(sight.unseen.clone()));
     }
 
     fn advance(
@@ -211,7 +211,7 @@ mod tests {
         let writers = writers.iter().map(|(number, began)| ((*number).to_owned(), began.map(second)));
         Sight {
             at: second(at),
-            snapshot: format!("{at}:{at}:"),
+            unseen: Unseen { from: at.to_string(), under_way: vec![] },
             late: vec![],
             remaining: vec![],
             writers: Some(writers.collect()),
@@ -242,7 +242,7 @@ mod tests {
     fn places_move_to_where_a_claim_has_ended_and_no_further_than_an_insert_may_come() {
         let course = course();
         assert_eq!(places(&course), [place(0, 89, i64::MIN), place(5, 20, 7)]);
-        assert_eq!(course.onward().seen.as_deref(), Some("100:100:"));
+        assert_eq!(course.onward().unseen.unwrap().from, "100");
         assert!(course.onward().ask_writers, "the mark of 90 s keeps the first place back");
     }
 

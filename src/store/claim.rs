@@ -25,8 +25,8 @@ pub(crate) struct Claim {
 pub(crate) struct Onward {
     /// One a priority, in this order; what lies between a place's priority and the next is walked in whole.
     pub(crate) places: Vec<Place>,
-    /// The snapshot of the last claim of this kind.
-    pub(crate) seen: Option<String>,
+    /// What the last claim of this kind could not see.
+    pub(crate) unseen: Option<Unseen>,
     /// Whether to tell who may write.
     pub(crate) ask_writers: bool,
 }
@@ -39,12 +39,21 @@ pub(crate) struct Place {
     pub(crate) id: i64,
 }
 
+/// The transactions that a snapshot does not see, by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unseen {
+    /// This one and all later ones.
+    pub(crate) from: String,
+    /// Earlier ones that were under way.
+    pub(crate) under_way: Vec<String>,
+}
+
 /// What a claim saw that did not start at the beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sight {
     /// The database's clock.
     pub(crate) at: DateTime<Utc>,
-    pub(crate) snapshot: String,
+    pub(crate) unseen: Unseen,
     /// Just before the first job of each priority that the claim before could not see and that may lie anywhere.
     pub(crate) late: Vec<Place>,
     /// Just before the first job that stays in each range that was entered.
@@ -83,11 +92,12 @@ impl Store {
         let priorities: Vec<_> = onward.places.iter().map(|place| place.priority).collect();
         let schedules: Vec<_> = onward.places.iter().map(|place| place.schedule).collect();
         let ids: Vec<_> = onward.places.iter().map(|place| place.id).collect();
-        let more: [(&(dyn ToSql + Sync), Type); 5] = [
+        let more: [(&(dyn ToSql + Sync), Type); 6] = [
             (&priorities, Type::INT4_ARRAY),
             (&schedules, Type::TIMESTAMPTZ_ARRAY),
             (&ids, Type::INT8_ARRAY),
-            (&onward.seen, Type::TEXT),
+            (&onward.unseen.as_ref().map(|unseen| &unseen.from), Type::TEXT),
+            (&onward.unseen.as_ref().map(|unseen| &unseen.under_way), Type::TEXT_ARRAY),
             (&onward.ask_writers, Type::BOOL),
         ];
         let rows = self.claim_by(&self.sql.claim_onward, limit, reservation_timeout, node, &more).await?;
@@ -216,7 +226,7 @@ fn sight(row: &Row, ask_writers: bool) -> Sight {
     let writers = || row.get::<_, Vec<_>>("writers").into_iter().zip(row.get::<_, Vec<_>>("starts")).collect();
     Sight {
         at: row.get("at"),
-        snapshot: row.get("snapshot"),
+        unseen: Unseen { from: row.get("xmax"), under_way: row.get("xip") },
         late: places("late_priorities", "late_schedules", "late_ids"),
         remaining: places("remaining_priorities", "remaining_schedules", "remaining_ids"),
         writers: ask_writers.then(writers),

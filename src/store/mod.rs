@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use crate::{database::Database, job::ParamsKind, name::QueueName};
 
 pub(crate) use {
-    claim::{Claim, Onward, Place, Sight, Started},
+    claim::{Claim, Onward, Place, Sight, Started, Unseen},
     settle::{CommitOutcome, Opened, Settlement, Verdict},
     statements::{Statements, fill},
     sweep::Swept,
