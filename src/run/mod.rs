@@ -9,6 +9,7 @@ pub(crate) mod hold;
 pub(crate) mod node;
 pub(crate) mod perform;
 pub(crate) mod progress;
+pub(crate) mod reach;
 pub(crate) mod shared;
 pub(crate) mod waiting;
 pub(crate) mod wake;

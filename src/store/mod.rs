@@ -17,7 +17,7 @@ pub(crate) use {
     claim::{Claim, Onward, Place, Sight, Started, Unseen},
     settle::{CommitOutcome, Opened, Settlement, Verdict},
     statements::{Statements, fill},
-    sweep::Swept,
+    sweep::{Since, Swept},
 };
 
 /// One queue's table. Cheap to clone.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
@@ -91,7 +92,14 @@ impl Step {
                 count(&sql.settle, &parameters).await[0].get::<_, &str>("outcome") == "RETRY"
             }
             Step::Rescue => {
-                let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&1000_i64, Type::INT8), (&1_f64, Type::FLOAT8)];
+                let whole = (&None::<DateTime<Utc>> as &(dyn ToSql + Sync), Type::TIMESTAMPTZ);
+                let parameters = [
+                    (&1000_i64 as &(dyn ToSql + Sync), Type::INT8),
+                    (&1_f64, Type::FLOAT8),
+                    whole.clone(),
+                    whole.clone(),
+                    whole,
+                ];
                 let swept = count(&sql.sweep, &parameters).await;
                 swept[0].get::<_, i64>("rescued") + swept[0].get::<_, i64>("failed") == 1
             }
