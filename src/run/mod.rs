@@ -10,6 +10,8 @@ pub(crate) mod desk;
 pub(crate) mod gather;
 pub(crate) mod hold;
 pub(crate) mod node;
+pub(crate) mod progress;
+pub(crate) mod reach;
 pub(crate) mod settle;
 pub(crate) mod shared;
 pub(crate) mod waiting;
