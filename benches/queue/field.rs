@@ -31,9 +31,17 @@ impl<'a> Field<'a> {
 
     /// Makes a queue's table as users get it.
     pub(crate) async fn create(&self, table: &str) -> Result<(), Failure> {
+        self.create_all(&[table.to_owned()]).await
+    }
+
+    /// The same for many queues.
+    pub(crate) async fn create_all(&self, tables: &[String]) -> Result<(), Failure> {
         let database = Database::connect(&self.url).await.map_err(Failure::because("connect the queue"))?;
-        let queue = Queue::builder(&database, table).build().map_err(Failure::because("build the queue"))?;
-        queue.migrate().await.map_err(Failure::because("make the queue's table"))
+        for table in tables {
+            let queue = Queue::builder(&database, table).build().map_err(Failure::because("build the queue"))?;
+            queue.migrate().await.map_err(Failure::because("make the queue's table"))?;
+        }
+        Ok(())
     }
 
     /// Runs statements, each in a transaction of its own.
@@ -52,10 +60,15 @@ impl<'a> Field<'a> {
         self.settle().await
     }
 
-    /// Tidies up outside of the measured time.
+    /// Tidies all tables up, outside of the measured time.
     pub(crate) async fn settle(&self) -> Result<(), Failure> {
+        self.run(&["VACUUM ANALYZE"]).await?;
+        self.checkpoint().await
+    }
+
+    /// Has what was written be on disk before the measured time.
+    pub(crate) async fn checkpoint(&self) -> Result<(), Failure> {
         let client = self.client().await?;
-        client.batch_execute("VACUUM ANALYZE").await?;
         match client.batch_execute("CHECKPOINT").await {
             // On a server of the user's own, a checkpoint may be no affair of this role.
             Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(()),

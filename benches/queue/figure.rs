@@ -27,6 +27,7 @@ pub(crate) struct Figure {
 pub(crate) enum Ask {
     RatioAtLeast(f64),
     RatioAtMost(f64),
+    AtLeast(f64),
     AtMost(f64),
 }
 
@@ -35,6 +36,7 @@ impl fmt::Display for Ask {
         match self {
             Ask::RatioAtLeast(least) => write!(f, "ratio >= {least}"),
             Ask::RatioAtMost(most) => write!(f, "ratio <= {most}"),
+            Ask::AtLeast(least) => write!(f, ">= {least}"),
             Ask::AtMost(most) => write!(f, "<= {most}"),
         }
     }
@@ -66,7 +68,11 @@ impl Figure {
         reference: &Series,
     ) -> Result<Self, Failure> {
         let (of_reference, ratio) = (reference.spread(figure)?, ours.ratio(reference, figure)?);
-        Ok(Self { reference: Some(of_reference), ratio: Some(ratio), ..Self::of(case, figure, ours)? })
+        Ok(Self {
+            reference: Some(of_reference),
+            ratio: ratio.is_finite().then_some(ratio),
+            ..Self::of(case, figure, ours)?
+        })
     }
 
     /// What is asked of it, and so whether that is met.
@@ -76,6 +82,7 @@ impl Figure {
         self.met = Some(match ask {
             Ask::RatioAtLeast(least) => ratio.is_some_and(|ratio| ratio >= least),
             Ask::RatioAtMost(most) => ratio.is_some_and(|ratio| ratio <= most),
+            Ask::AtLeast(least) => self.ours.median >= least,
             Ask::AtMost(most) => self.ours.median <= most,
         });
         self

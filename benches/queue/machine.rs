@@ -14,6 +14,8 @@ pub(crate) struct Machine {
     pub(crate) processor: String,
     pub(crate) cores: usize,
     pub(crate) memory_gb: Option<f64>,
+    /// How many others wanted a core in the minute before.
+    pub(crate) load: Option<f64>,
     pub(crate) system: String,
     pub(crate) rustc: String,
     pub(crate) postgresql: String,
@@ -35,6 +37,7 @@ impl Machine {
             memory_gb: field("/proc/meminfo", "MemTotal")
                 .and_then(|total| total.trim_end_matches(" kB").parse::<f64>().ok())
                 .map(|kilobytes| kilobytes * 1024.0 / 1e9),
+            load: load(),
             system: says("uname", &["-srm"]).unwrap_or_else(unknown),
             rustc: says("rustc", &["--version"]).unwrap_or_else(unknown),
             postgresql,
@@ -45,10 +48,13 @@ impl Machine {
     /// A few lines for people.
     pub(crate) fn lines(&self) -> String {
         let memory = self.memory_gb.map(|memory| format!(", {memory:.0} GB")).unwrap_or_default();
+        let busy = self.load.filter(|load| *load > self.cores as f64 / 2.0).map_or_else(String::new, |load| {
+            format!("\nThe machine was busy with something else (load average {load:.1}): expect wide spreads.")
+        });
         let commit = self.commit.as_ref().map(|commit| format!(" ({commit})")).unwrap_or_default();
         let settings: Vec<_> = self.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         format!(
-            "actix-job-queue {}{commit}, {}\n{}, {} cores{memory}; {}; {}\nPostgreSQL {}: {}",
+            "actix-job-queue {}{commit}, {}\n{}, {} cores{memory}; {}; {}\nPostgreSQL {}: {}{busy}",
             self.version,
             self.date,
             self.processor,
@@ -59,6 +65,10 @@ impl Machine {
             settings.join(" ")
         )
     }
+}
+
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 /// The first line that a program answers, if it is there.

@@ -90,7 +90,7 @@ fn choose(names: &[String]) -> Result<Vec<&'static Workload>, Failure> {
 }
 
 async fn play(options: &Options, server: &Server, chosen: &[&'static Workload]) -> Result<ExitCode, Failure> {
-    let rounds = options.rounds.unwrap_or(if options.quick { 3 } else { 5 });
+    let rounds = options.rounds.unwrap_or(if options.quick { 2 } else { 5 });
     let bench = Bench {
         progress: Progress::new(),
         quick: options.quick,
@@ -98,6 +98,7 @@ async fn play(options: &Options, server: &Server, chosen: &[&'static Workload]) 
         drain_rate: Cell::default(),
         points: RefCell::default(),
     };
+    let machine = Machine::look(server).await?;
     let mut workloads = Vec::new();
     for (number, workload) in chosen.iter().enumerate() {
         bench.progress.workload(number + 1, chosen.len(), workload.name);
@@ -113,7 +114,7 @@ async fn play(options: &Options, server: &Server, chosen: &[&'static Workload]) 
         workloads.push(Measured { name: workload.name, about: workload.about, seconds, figures, failure });
     }
     bench.progress.clear();
-    let report = Report { machine: Machine::look(server).await?, quick: options.quick, rounds, workloads };
+    let report = Report { machine, quick: options.quick, rounds, workloads };
     println!("{}", report.table());
     report.write(&options.json)?;
     println!("The figures as JSON: {}", options.json.display());

@@ -1,5 +1,7 @@
 //! One run of one child, and what it cost.
 
+use std::time::SystemTime;
+
 use crate::{
     bench::Bench,
     child::{Child, Duty, Task},
@@ -14,6 +16,10 @@ pub(crate) const COMMITS: &str = "commits/job";
 pub(crate) const WAL: &str = "WAL bytes/job";
 pub(crate) const CLIENT_CPU: &str = "client CPU s/1,000 jobs";
 pub(crate) const SERVER_CPU: &str = "server CPU s/1,000 jobs";
+/// What a child has done in all, past what was wanted too.
+pub(crate) const DONE: &str = "jobs done";
+/// How long the first job was waited for.
+pub(crate) const FIRST: &str = "s to the first job";
 pub(crate) const MEMORY: &str = "peak RSS MB";
 
 /// A task on one of a field's tables.
@@ -53,10 +59,15 @@ pub(crate) async fn alone(bench: &Bench, field: &Field<'_>, task: &Task) -> Resu
 /// Only the rate of a child, where others are connected too.
 pub(crate) async fn rate(bench: &Bench, task: &Task) -> Result<Sample, Failure> {
     let mut child = Child::start(task).await?;
+    let begun = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     child.go().await?;
     let report = child.until(task.wanted, &bench.progress).await?;
-    child.end().await?;
-    Ok(Sample::from([(RATE, report.done.min(task.wanted) as f64 / report.seconds)]))
+    let last = child.end().await?;
+    Ok(Sample::from([
+        (RATE, task.wanted as f64 / report.seconds),
+        (DONE, last.done as f64),
+        (FIRST, report.from - begun.as_secs_f64()),
+    ]))
 }
 
 struct Numbers {

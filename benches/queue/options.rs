@@ -26,7 +26,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// How many rounds each comparison takes [default: 5, or 3 with --quick]
+    /// How many rounds each comparison takes [default: 5, or 2 with --quick]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: Option<u32>,
 

@@ -33,18 +33,17 @@ impl Report {
         let mut lines = vec![self.machine.lines()];
         let quick = if self.quick { ", reduced sizes: less exact" } else { "" };
         lines.push(format!("Medians of {} interleaved rounds (least..greatest){quick}.", self.rounds));
-        let rows: Vec<Vec<[String; 7]>> =
-            self.workloads.iter().map(|workload| workload.figures.iter().map(row).collect()).collect();
-        let widths: [usize; 7] = std::array::from_fn(|column| {
-            let cells = rows.iter().flatten().map(|row| row[column].chars().count());
-            cells.chain([HEADS[column].len()]).max().unwrap_or(0)
-        });
-        for (workload, rows) in self.workloads.iter().zip(&rows) {
+        for workload in &self.workloads {
             lines.push(format!("\n{}: {}", workload.name, workload.about));
             if let Some(failure) = &workload.failure {
                 lines.push(format!("  FAILED: {failure}"));
                 continue;
             }
+            let rows: Vec<[String; 7]> = workload.figures.iter().map(row).collect();
+            let widths: [usize; 7] = std::array::from_fn(|column| {
+                let cells = rows.iter().map(|row| row[column].chars().count());
+                cells.chain([HEADS[column].len()]).max().unwrap_or(0)
+            });
             lines.push(line(&HEADS.map(str::to_owned), &widths));
             lines.extend(rows.iter().map(|row| line(row, &widths)));
         }

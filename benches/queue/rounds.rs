@@ -32,6 +32,11 @@ impl Spread {
         };
         Ok(Self { median, min: *min, max: *max })
     }
+
+    /// Whether it is one of numbers: a ratio to nothing is not.
+    pub(crate) fn is_finite(self) -> bool {
+        self.min.is_finite() && self.max.is_finite()
+    }
 }
 
 /// The rounds of one contender.
@@ -42,6 +47,11 @@ impl Series {
     fn values(&self, figure: &str) -> Result<Vec<f64>, Failure> {
         let values = self.0.iter().map(|sample| sample.get(figure).copied());
         values.collect::<Option<_>>().ok_or_else(|| format!("a round did not measure {figure}").into())
+    }
+
+    /// One of its figures under another's name, to stand beside that one of the same rounds.
+    pub(crate) fn named(&self, figure: &str, name: &'static str) -> Result<Self, Failure> {
+        Ok(Self(self.values(figure)?.into_iter().map(|value| Sample::from([(name, value)])).collect()))
     }
 
     /// A figure over all rounds.

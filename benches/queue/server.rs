@@ -57,11 +57,16 @@ impl Server {
 
     /// A new database.
     pub(crate) async fn field(&self) -> Result<Field<'_>, Failure> {
+        self.field_like("template1").await
+    }
+
+    /// A copy of a database to which nobody is connected.
+    pub(crate) async fn field_like(&self, template: &str) -> Result<Field<'_>, Failure> {
         self.fields.set(self.fields.get() + 1);
         let name = self.name(self.fields.get());
         self.admin()
             .await?
-            .batch_execute(&format!("CREATE DATABASE {name}"))
+            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
             .await
             .map_err(Failure::because("make a database to measure in (the role needs CREATEDB)"))?;
         Ok(Field::new(self, &name, with_database(&self.url, &name)))
@@ -73,6 +78,19 @@ impl Server {
         for number in 1..=self.fields.get() {
             let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name(number));
             admin.batch_execute(&drop).await.map_err(Failure::because("drop a database of the benchmark's own"))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps autovacuum from being counted among a database's transactions, or lets it on again. Only the
+    /// throw-away server is set so; on the user's own, the counts may be a little too high.
+    pub(crate) async fn autovacuum(&self, on: bool) -> Result<(), Failure> {
+        if self.cluster.is_none() {
+            return Ok(());
+        }
+        let admin = self.admin().await?;
+        for statement in [&format!("ALTER SYSTEM SET autovacuum = {on}"), "SELECT pg_reload_conf()"] {
+            admin.batch_execute(statement).await.map_err(Failure::because("turn autovacuum off and on"))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Claims and deletes a hundred jobs a commit.
 
-use super::{BATCH, DEPTH, lanes, read};
+use super::{BATCH, DEPTH, NOTHING, lanes, read};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
@@ -23,7 +23,8 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
         while stage.tally.count() < task.wanted && !stage.has_ended() {
             let rows = client.query(&claim, &[]).await?;
             if rows.is_empty() {
-                break;
+                tokio::time::sleep(NOTHING).await;
+                continue;
             }
             stage.tally.begin();
             stage.tally.done(read(&rows)?.len() as u64);

@@ -1,6 +1,6 @@
 //! The three steps of a job that can be rescued, a hundred at a time: reserve, start, delete, a commit each.
 
-use super::{BATCH, DEPTH, lanes, read};
+use super::{BATCH, DEPTH, NOTHING, lanes, read};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
@@ -34,7 +34,8 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
         while stage.tally.count() < task.wanted && !stage.has_ended() {
             let rows = client.query(&reserve, &[]).await?;
             if rows.is_empty() {
-                break;
+                tokio::time::sleep(NOTHING).await;
+                continue;
             }
             stage.tally.begin();
             let ids = read(&rows)?;

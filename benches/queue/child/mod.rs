@@ -104,10 +104,21 @@ impl Child {
 
     /// Waits until it has done so many, and fails when it comes no further.
     pub(crate) async fn until(&mut self, wanted: u64, progress: &Progress) -> Result<Report, Failure> {
-        let (mut before, mut moved) = (0, Instant::now());
+        self.until_or(wanted, Duration::MAX, progress).await
+    }
+
+    /// The same, for no longer than `limit`.
+    pub(crate) async fn until_or(
+        &mut self,
+        wanted: u64,
+        limit: Duration,
+        progress: &Progress,
+    ) -> Result<Report, Failure> {
+        let begun = Instant::now();
+        let (mut before, mut moved) = (0, begun);
         loop {
             let report = self.report().await?;
-            if report.done >= wanted {
+            if report.done >= wanted || begun.elapsed() >= limit {
                 return Ok(report);
             }
             progress.stand(&format!("{} of {wanted}", report.done));

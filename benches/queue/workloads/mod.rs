@@ -4,8 +4,14 @@ mod batch;
 mod bulk;
 mod drain;
 mod enqueue;
+mod flat;
+mod held;
+mod idle;
 mod latency;
+mod memory;
+mod processes;
 mod tx;
+mod wal;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -60,5 +66,60 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         name: "latency-load",
         about: "the same at half of the drain rate",
         run: |bench, field| Box::pin(latency::run_under_load(bench, field)),
+    },
+    Workload {
+        name: "wal",
+        about: "WAL a job, and the table's size after many jobs went through, beside the same three steps bare",
+        run: |bench, field| Box::pin(wal::run(bench, field)),
+    },
+    Workload {
+        name: "memory",
+        about: "a worker process with nothing to do, with many jobs waiting, and with 1,000 jobs running",
+        run: |bench, field| Box::pin(memory::run(bench, field)),
+    },
+    Workload {
+        name: "flat",
+        about: "the drain rate with more and more jobs waiting, beside that with few",
+        run: |bench, field| Box::pin(flat::run(bench, field)),
+    },
+    Workload {
+        name: "flat-failed",
+        about: "the drain rate beside many failed jobs",
+        run: |bench, field| Box::pin(flat::run_beside(bench, field, flat::FAILED)),
+    },
+    Workload {
+        name: "flat-scheduled",
+        about: "the drain rate beside many jobs of next year",
+        run: |bench, field| Box::pin(flat::run_beside(bench, field, flat::SCHEDULED)),
+    },
+    Workload {
+        name: "flat-dead",
+        about: "the drain rate behind many deleted rows that no vacuum has taken away",
+        run: |bench, field| Box::pin(flat::run_beside(bench, field, flat::DEAD)),
+    },
+    Workload {
+        name: "flat-horizon",
+        about: "the last tenth of many jobs beside the first, while one transaction stays open",
+        run: |bench, field| Box::pin(held::run_horizon(bench, field)),
+    },
+    Workload {
+        name: "flat-readers",
+        about: "the drain rate with four readers that hold snapshots, beside that without",
+        run: |bench, field| Box::pin(held::run_readers(bench, field)),
+    },
+    Workload {
+        name: "processes",
+        about: "1 to 8 worker processes on one queue, beside one",
+        run: |bench, field| Box::pin(processes::run(bench, field)),
+    },
+    Workload {
+        name: "many-queues",
+        about: "many idle queues in one process, beside three",
+        run: |bench, field| Box::pin(idle::run_many(bench, field)),
+    },
+    Workload {
+        name: "idle",
+        about: "a process with one idle queue",
+        run: |bench, field| Box::pin(idle::run_one(bench, field)),
     },
 ];
