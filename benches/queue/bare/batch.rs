@@ -3,7 +3,7 @@
 use tokio::try_join;
 use tokio_postgres::types::ToSql;
 
-use super::{BATCH, drain::claim_and_delete, lanes, read};
+use super::{BATCH, NOTHING, drain::claim_and_delete, lanes, read};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
@@ -28,7 +28,7 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
             try_join!(biased; client.execute(&write, &rows), client.execute(&commit, &[]))?;
             stage.tally.done(ids.len() as u64);
             if ids.is_empty() {
-                break;
+                tokio::time::sleep(NOTHING).await;
             }
         }
         Ok(())

@@ -4,19 +4,17 @@
 use tokio::try_join;
 use tokio_postgres::types::ToSql;
 
-use super::{BATCH, lanes, read};
+use super::{BATCH, NOTHING, lanes, next, read};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
 };
 
 pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {
-    let table = &task.table;
+    let (table, next) = (&task.table, next(&task.table, BATCH));
     let claim = format!(
         "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
-          WHERE id IN (
-              SELECT id FROM {table} WHERE state = 'AVAILABLE'
-               ORDER BY priority, schedule, id LIMIT {BATCH} FOR UPDATE SKIP LOCKED)
+          WHERE {next}
          RETURNING id, params::text"
     );
     let prepare = async |client: &tokio_postgres::Client| {
@@ -36,7 +34,7 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
             let (deleted, _) = try_join!(biased; client.execute(&delete, &claimed), client.execute(&commit, &[]))?;
             stage.tally.done(deleted);
             if ids.is_empty() {
-                break;
+                tokio::time::sleep(NOTHING).await;
             }
         }
         Ok(())

@@ -1,19 +1,13 @@
 //! Claims and deletes a hundred jobs a commit.
 
-use super::{BATCH, DEPTH, NOTHING, lanes, read};
+use super::{BATCH, DEPTH, NOTHING, lanes, next, read};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
 };
 
-/// In the queue's own order; the rows that another connection is about to delete are skipped.
 pub(crate) fn claim_and_delete(table: &str, jobs: usize) -> String {
-    format!(
-        "DELETE FROM {table} WHERE id IN (
-             SELECT id FROM {table} WHERE state = 'AVAILABLE'
-              ORDER BY priority, schedule, id LIMIT {jobs} FOR UPDATE SKIP LOCKED)
-         RETURNING id, params::text"
-    )
+    format!("DELETE FROM {table} WHERE {} RETURNING id, params::text", next(table, jobs))
 }
 
 pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {

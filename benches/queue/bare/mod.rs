@@ -34,6 +34,16 @@ const NOTHING: Duration = Duration::from_millis(1);
 const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
                      SET enable_hashjoin = off; SET enable_mergejoin = off";
 
+/// Which rows are next, in the queue's own order, as a condition; those that another connection has locked are
+/// skipped. By their place, which is the shortest way to a row; in an array, for a plan may run a subquery in IN
+/// more than once.
+fn next(table: &str, jobs: usize) -> String {
+    format!(
+        "ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE state = 'AVAILABLE'
+                           ORDER BY priority, schedule, id LIMIT {jobs} FOR UPDATE SKIP LOCKED))"
+    )
+}
+
 /// Runs `lane` so often on each of so many connections at once, after all are prepared.
 async fn lanes<S: Clone>(
     url: &str,

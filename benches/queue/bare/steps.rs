@@ -1,6 +1,6 @@
 //! The three steps of a job that can be rescued, a hundred at a time: reserve, start, delete, a commit each.
 
-use super::{BATCH, DEPTH, NOTHING, lanes, read};
+use super::{BATCH, DEPTH, NOTHING, lanes, next, read};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
@@ -8,12 +8,11 @@ use crate::{
 
 /// What a rescue and a fence need is written, as the library writes it; nothing is checked.
 fn statements(table: &str) -> [String; 3] {
+    let next = next(table, BATCH);
     [
         format!(
             "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
-              WHERE id IN (
-                  SELECT id FROM {table} WHERE state = 'AVAILABLE'
-                   ORDER BY priority, schedule, id LIMIT {BATCH} FOR UPDATE SKIP LOCKED)
+              WHERE {next}
              RETURNING id, params::text"
         ),
         format!(

@@ -83,7 +83,7 @@ const HELD: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) async fn run_readers(bench: &Bench, field: &Field<'_>) -> Outcome {
-    let jobs = bench.size(100_000, 20_000);
+    let jobs = bench.size(100_000, 10_000);
     field.create("jobs").await?;
     let duties = [workers(bench), vec![Duty::BareDrain { connections: 2 }]].concat();
     let contenders: Vec<_> = duties.iter().flat_map(|duty| [(duty, false), (duty, true)]).collect();

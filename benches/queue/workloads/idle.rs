@@ -26,11 +26,11 @@ const TOLD_LATE: Duration = Duration::from_secs(11);
 
 const TRANSACTIONS: &str = "xact_commit + xact_rollback";
 
-/// What a process did in a minute at rest.
+/// What a process has at rest, and what it did in a minute, where that was waited for.
 #[derive(Debug, Clone, Copy)]
 struct Rest {
-    transactions: f64,
     connections: f64,
+    transactions: Option<f64>,
     cpu_ms: Option<f64>,
 }
 
@@ -47,7 +47,8 @@ pub(super) async fn run_one(bench: &Bench, field: &Field<'_>) -> Outcome {
 
 pub(super) async fn run_many(bench: &Bench, field: &Field<'_>) -> Outcome {
     let many = bench.size(200, 50);
-    let window = bench.size(Duration::from_secs(60), Duration::from_secs(2));
+    // A short run only counts the connections.
+    let window = bench.size(Duration::from_secs(60), Duration::ZERO);
     bench.progress.step(&format!("making {many} queues"));
     let tables: Vec<_> = (1..=many).map(|number| format!("jobs_{number}")).collect();
     field.create_all(&tables).await?;
@@ -67,39 +68,45 @@ pub(super) async fn run_many(bench: &Bench, field: &Field<'_>) -> Outcome {
     connections.reference = Some(reference);
     connections.ratio = Some(Spread::of(&[all.connections / few.connections])?);
     figures.insert(0, connections.asked(Ask::RatioAtMost(1.0)));
-    figures.push(Figure::new("3 queues", "transactions/min", Spread::of(&[few.transactions])?));
+    if let Some(transactions) = few.transactions {
+        figures.push(Figure::new("3 queues", "transactions/min", Spread::of(&[transactions])?));
+    }
     Ok(figures)
 }
 
 fn figures(case: &str, window: Duration, rest: Rest) -> Outcome {
+    let mut figures = vec![Figure::new(case, "connections", Spread::of(&[rest.connections])?)];
     let case = format!("{case}, at rest for {window:?}");
-    let mut figures = vec![
-        Figure::new(case.clone(), "connections", Spread::of(&[rest.connections])?),
-        Figure::new(case.clone(), "transactions/min", Spread::of(&[rest.transactions])?),
-    ];
-    if let Some(cpu) = rest.cpu_ms {
-        figures.push(Figure::new(case, "CPU ms/min", Spread::of(&[cpu])?));
+    for (figure, value) in [("transactions/min", rest.transactions), ("CPU ms/min", rest.cpu_ms)] {
+        if let Some(value) = value {
+            figures.push(Figure::new(case.clone(), figure, Spread::of(&[value])?));
+        }
     }
     Ok(figures)
 }
 
 /// Lets a process come to rest, and tells what it does from then on.
 async fn at_rest(field: &Field<'_>, duty: &Duty, window: Duration) -> Result<Rest, Failure> {
-    const CONNECTIONS: &str =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'";
     let mut child = Child::start(&task(field, "jobs", 0, duty.clone())).await?;
     child.go().await?;
-    tokio::time::sleep(SETTLING + TOLD_LATE).await;
-    let (before, cpu) = (field.statistic(TRANSACTIONS).await?, usage::cpu(child.pid));
-    tokio::time::sleep(window).await;
-    let (after, cpu) = (field.statistic(TRANSACTIONS).await?, usage::cpu(child.pid).zip(cpu));
-    let row = field.server.admin().await?.query_typed_one(CONNECTIONS, &[(&field.name, Type::TEXT)]).await?;
-    let connections: i64 = row.get(0);
+    tokio::time::sleep(SETTLING).await;
+    let mut rest = Rest { connections: connections(field).await?, transactions: None, cpu_ms: None };
+    if !window.is_zero() {
+        tokio::time::sleep(TOLD_LATE).await;
+        let (before, cpu) = (field.statistic(TRANSACTIONS).await?, usage::cpu(child.pid));
+        tokio::time::sleep(window).await;
+        let (after, cpu) = (field.statistic(TRANSACTIONS).await?, usage::cpu(child.pid).zip(cpu));
+        let a_minute = 60.0 / window.as_secs_f64();
+        rest.transactions = Some((after - before) * a_minute);
+        rest.cpu_ms = cpu.map(|(after, before)| (after - before) * 1000.0 * a_minute);
+    }
     child.end().await?;
-    let a_minute = 60.0 / window.as_secs_f64();
-    Ok(Rest {
-        transactions: (after - before) * a_minute,
-        connections: connections as f64,
-        cpu_ms: cpu.map(|(after, before)| (after - before) * 1000.0 * a_minute),
-    })
+    Ok(rest)
+}
+
+async fn connections(field: &Field<'_>) -> Result<f64, Failure> {
+    const CONNECTIONS: &str = "SELECT count(*)::float8 FROM pg_stat_activity \
+                                WHERE datname = $1 AND backend_type = 'client backend'";
+    let row = field.server.admin().await?.query_typed_one(CONNECTIONS, &[(&field.name, Type::TEXT)]).await?;
+    Ok(row.get(0))
 }

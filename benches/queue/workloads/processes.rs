@@ -23,7 +23,7 @@ const DEADLOCKS: &str = "deadlocks";
 const STALL: Duration = Duration::from_secs(90);
 
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
-    let jobs = bench.size(100_000, 20_000);
+    let jobs = bench.size(100_000, 10_000);
     field.create("jobs").await?;
     let duties = workers(bench);
     let contenders: Vec<_> =
