@@ -3,6 +3,7 @@
 pub(crate) mod backoff;
 pub(crate) mod batch;
 pub(crate) mod care;
+mod course;
 pub(crate) mod demand;
 pub(crate) mod desk;
 pub(crate) mod hold;
