@@ -35,7 +35,7 @@ const BEGINNING: (u32, Duration) = (9, Duration::from_secs(1));
 
 /// After so many vain claims no course is tried for so long: a walk may be long for other reasons, such as rows
 /// that somebody has locked, or statistics by which the planner expects next to none and so reads all.
-const VAIN: (u32, Duration) = (8, Duration::from_secs(60));
+const VAIN: (u32, Duration) = (8, Duration::from_secs(5));
 
 impl Default for Progress {
     fn default() -> Self {
