@@ -453,10 +453,11 @@ async fn a_sweep_from_where_the_last_one_ended_misses_nothing_that_comes_due_or_
     let swept = table.store.sweep().await.unwrap();
     assert_eq!((swept.activated, swept.rescued, swept.died), (0, 0, false));
     let locker = table.db.client().await;
-    let locked = table.insert("schedule", "clock_timestamp() + interval '1 ms'").await;
+    let locked = table.insert("schedule", "clock_timestamp() + interval '200 ms'").await;
     locker.batch_execute(&format!("BEGIN; SELECT FROM jobs WHERE id = {locked} FOR UPDATE")).await.unwrap();
-    table.insert("schedule", "clock_timestamp() + interval '1 ms'").await;
+    table.insert("schedule", "clock_timestamp() + interval '200 ms'").await;
     table.run_sql(&format!("UPDATE jobs SET expires = now() - interval '1100 ms' WHERE id = {}", held[0].id)).await;
+    tokio::time::sleep(Duration::from_millis(250)).await;
 
     let swept = table.store.sweep_since(swept.since).await.unwrap();
     assert_eq!((swept.activated, swept.rescued, swept.died), (1, 1, false));

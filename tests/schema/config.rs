@@ -107,7 +107,7 @@ async fn a_queue_of_an_older_migration_is_told_to_migrate() {
     let problems = problems(Queues::new().add(&bench.jobs, ping())).await;
 
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("is at migration 2 and this version needs 3: run migrate()"), "{problems:?}");
+    assert!(problems[0].contains("is at migration 2 and this version needs 4: run migrate()"), "{problems:?}");
 }
 
 #[actix::test]
