@@ -5,6 +5,7 @@ pub(crate) mod backoff;
 pub(crate) mod batch;
 pub(crate) mod care;
 pub(crate) mod caught;
+mod course;
 pub(crate) mod demand;
 pub(crate) mod desk;
 pub(crate) mod gather;

@@ -85,12 +85,14 @@ impl Store {
         let priorities: Vec<_> = onward.places.iter().map(|place| place.priority).collect();
         let schedules: Vec<_> = onward.places.iter().map(|place| place.schedule).collect();
         let ids: Vec<_> = onward.places.iter().map(|place| place.id).collect();
+        // Of no array at all the planner knows that nothing equals it; for an empty one it may read an index.
+        let under_way = onward.unseen.as_ref().map(|unseen| &unseen.under_way).filter(|numbers| !numbers.is_empty());
         let more: [(&(dyn ToSql + Sync), Type); 6] = [
             (&priorities, Type::INT4_ARRAY),
             (&schedules, Type::TIMESTAMPTZ_ARRAY),
             (&ids, Type::INT8_ARRAY),
             (&onward.unseen.as_ref().map(|unseen| &unseen.from), Type::TEXT),
-            (&onward.unseen.as_ref().map(|unseen| &unseen.under_way), Type::TEXT_ARRAY),
+            (&under_way, Type::TEXT_ARRAY),
             (&onward.ask_writers, Type::BOOL),
         ];
         let rows = self.claim_by(&self.sql.claim_onward, limit, reservation_timeout, node, &more).await?;
