@@ -19,6 +19,8 @@ CREATE TABLE {table} (
     node bigint,
     -- The last failed attempts, oldest first: [{"at", "attempt", "error": [message, cause, ..]}].
     errors jsonb CHECK (jsonb_typeof(errors) = 'array'),
+    -- The transaction that made the job available out of its turn; see the index on it.
+    late xid8,
     -- A hold that never lapses could never be rescued.
     CHECK ((state IN ('RESERVED', 'IN_PROGRESS')) = (expires IS NOT NULL)),
     -- The years that every reader can name; infinity is none of them.

@@ -7,3 +7,8 @@ CREATE INDEX ON {table} (schedule) WHERE state IN ('SCHEDULED', 'RETRY');
 
 -- Guarantees that a rescue reads only what is held: no more rows than jobs run at a time.
 CREATE INDEX ON {table} (expires) WHERE state IN ('RESERVED', 'IN_PROGRESS');
+
+-- Guarantees that jobs which may lie before the place that claims have come to are known at once: those that
+-- came back, and those whose time had passed when they were inserted. The index holds no others, so the rest
+-- pay nothing for it.
+CREATE INDEX ON {table} (late) WHERE state = 'AVAILABLE' AND late IS NOT NULL;

@@ -7,3 +7,9 @@ EXECUTE FUNCTION {schema}.job_queue_admit();
 -- Guarantees that a waiting producer hears of every insert, whoever made it.
 CREATE TRIGGER job_queue_inserted AFTER INSERT ON {table} FOR EACH STATEMENT
 EXECUTE FUNCTION {schema}.job_queue_inserted({channel_literal});
+
+-- Guarantees that a job inserted long after its time is found by claims that have passed that time already. A second
+-- is what claims allow a transaction between its begin and its insert.
+CREATE TRIGGER job_queue_late BEFORE INSERT ON {table} FOR EACH ROW
+WHEN (NEW.schedule < pg_catalog.clock_timestamp() - interval '1 second')
+EXECUTE FUNCTION {schema}.job_queue_late();

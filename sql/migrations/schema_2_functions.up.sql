@@ -36,13 +36,17 @@ END
 
 -- Guarantees one announcement a statement, whatever the number of rows, COPY included: to those who wait, or
 -- always where there is a second argument.
+--
+-- Every insert pays for this one, so the expression is the same as above once more and no call.
 CREATE FUNCTION {schema}.job_queue_inserted() RETURNS trigger
 LANGUAGE plpgsql AS {body}
 BEGIN
-    IF TG_NARGS > 1 THEN
+    IF (CASE WHEN TG_NARGS > 1 THEN true
+             WHEN pg_catalog.pg_try_advisory_lock(4716510246293143552 + TG_RELID::bigint)
+             THEN NOT pg_catalog.pg_advisory_unlock(4716510246293143552 + TG_RELID::bigint)
+             ELSE true
+        END) THEN
         PERFORM pg_catalog.pg_notify(TG_ARGV[0], '');
-    ELSE
-        PERFORM {schema}.job_queue_announce_to_waiting(TG_RELID, TG_ARGV[0]);
     END IF;
     RETURN NULL;
 END
@@ -57,6 +61,18 @@ BEGIN
     NEW.attempt := 0;
     NEW.expires := NULL;
     NEW.node := NULL;
+    RETURN NEW;
+END
+{body};
+
+-- Guarantees that a claim which starts where the last one ended hears of a job that lies before that place.
+--
+-- The number of the transaction that put it there is enough: whatever a snapshot did not see has a number
+-- that the snapshot does not see either.
+CREATE FUNCTION {schema}.job_queue_late() RETURNS trigger
+LANGUAGE plpgsql AS {body}
+BEGIN
+    NEW.late := pg_catalog.pg_current_xact_id();
     RETURN NEW;
 END
 {body};

@@ -1,4 +1,6 @@
 -- Guarantees that a process which runs jobs is known to live, and that it learns which of them it has lost.
+-- The state is compared under a collation of its own so that rows are found by their ids: the index of what
+-- is held looks small, but keeps the entries of jobs long done while some transaction may still see them.
 -- $1 node, $2 name, $3 dead_after in seconds, $4 ids, $5 leases
 WITH alive AS (
     INSERT INTO {schema}.job_queue_nodes AS known (node, name, dead_at)
@@ -8,4 +10,4 @@ WITH alive AS (
 SELECT job.id, job.lease
   FROM unnest($4::bigint[], $5::bigint[]) AS held (id, lease)
   JOIN {table} AS job USING (id, lease)
- WHERE job.state = 'IN_PROGRESS'
+ WHERE job.state COLLATE "C" = 'IN_PROGRESS'

@@ -3,18 +3,22 @@
 -- locked in the order of their ids, so that no two batches wait for each other.
 -- $1 ids, $2 leases
 WITH mine AS MATERIALIZED (
+    -- One look into the index a job, whatever the planner knows of the table. The state is compared under a
+    -- collation of its own, so that no partial index answers for it.
     SELECT job.id
-      FROM {table} AS job
-      JOIN unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease) USING (id, lease)
-     -- Compared so, no partial index answers for the state: each row is found by its key.
-     WHERE job.state COLLATE "C" = 'IN_PROGRESS'
-     ORDER BY job.id
-       FOR UPDATE OF job
+      FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease) ORDER BY id) AS wanted
+     CROSS JOIN LATERAL (
+               SELECT id
+                 FROM {table}
+                WHERE id = wanted.id
+                  AND lease = wanted.lease
+                  AND state COLLATE "C" = 'IN_PROGRESS'
+                LIMIT 1
+                  FOR UPDATE) AS job
 ), completed AS (
-    DELETE FROM {table} AS job
-     USING mine
-     WHERE job.id = mine.id
-    RETURNING job.id, job.lease, job.notify
+    DELETE FROM {table}
+     WHERE id = ANY (ARRAY(SELECT id FROM mine))
+    RETURNING id, lease, notify
 )
 SELECT id,
        lease,

@@ -1,11 +1,17 @@
 -- Guarantees that a job is reserved by one process at most, in the order (priority, schedule, id), and
 -- that a process which holds jobs counts as alive from the same commit on. Tells when the next job is due,
--- so that nobody has to ask. Rows that others have locked are skipped, never waited for.
+-- so that nobody has to ask, and how many index entries were walked for it: those of jobs long gone stay
+-- while some transaction may still see them. Rows that others have locked are skipped, never waited for.
 -- $1 how many, $2 reservation_timeout in seconds, $3 node, $4 dead_after in seconds, $5 name of the process
-WITH picked AS MATERIALIZED (
+-- $6 the index that is walked
+WITH before AS MATERIALIZED (
+    SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0) AS walked
+), picked AS MATERIALIZED (
     SELECT id
       FROM {table}
      WHERE state = 'AVAILABLE'
+       -- Counted before the walk begins.
+       AND (SELECT walked FROM before) >= 0
      ORDER BY priority, schedule, id
      LIMIT $1
        FOR UPDATE SKIP LOCKED
@@ -32,6 +38,8 @@ WITH picked AS MATERIALIZED (
       FROM {table}
      WHERE state IN ('SCHEDULED', 'RETRY')
 )
-SELECT next.due_in, claimed.*
+SELECT next.due_in,
+       pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) AS walked,
+       claimed.*
   FROM next LEFT JOIN claimed ON true
  ORDER BY claimed.priority, claimed.schedule, claimed.id

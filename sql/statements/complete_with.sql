@@ -6,7 +6,8 @@ WITH removed AS (
     DELETE FROM {table}
      WHERE id = {id}
        AND lease = {lease}
-       AND state = 'IN_PROGRESS'
+       -- Compared so, no partial index answers for the state: the row is found by its key.
+       AND state COLLATE "C" = 'IN_PROGRESS'
     RETURNING notify
 ), written AS (
 {written}

@@ -1,4 +1,4 @@
--- Tells why jobs could not be removed: BUSY if somebody had locked the row and it is this attempt's still, GONE if
+-- Tells why jobs could not be removed or settled: BUSY if somebody had locked the row and it is this attempt's still, GONE if
 -- there is none, LOST if it is somebody else's.
 -- $1 ids, $2 leases
 SELECT wanted.id,

@@ -1,6 +1,8 @@
 -- Guarantees that an attempt which did not complete leaves its error beside the job, and that only the
 -- process that still holds the job decides what becomes of it. Waits for no lock: a row that somebody has
--- locked is reported as BUSY. Whoever waits for work hears of it.
+-- locked is left, like one that is not there. What is not returned was not settled. Whoever waits for work hears of it.
+-- The state is compared under a collation of its own so that rows are found by their ids: the index of what
+-- is held looks small, but keeps the entries of jobs long done while some transaction may still see them.
 -- $1 ids, $2 leases, $3 verdicts (RETRY, FAIL, SNOOZE, RETURN), $4 delays in seconds, $5 errors as JSON or null
 WITH wanted AS (
     SELECT *
@@ -9,7 +11,7 @@ WITH wanted AS (
 ), mine AS MATERIALIZED (
     SELECT job.id, job.lease, wanted.verdict, wanted.delay, wanted.error::jsonb AS error
       FROM {table} AS job JOIN wanted USING (id, lease)
-     WHERE job.state = 'IN_PROGRESS'
+     WHERE job.state COLLATE "C" = 'IN_PROGRESS'
      ORDER BY job.id
        FOR UPDATE OF job SKIP LOCKED
 ), settled AS (
@@ -29,6 +31,7 @@ WITH wanted AS (
                       END,
            expires = NULL,
            node = NULL,
+           late = pg_current_xact_id(),
            errors = CASE WHEN mine.error IS NULL THEN job.errors
                          ELSE {schema}.job_queue_record(job.errors, job.attempt, mine.error) END,
            updated_at = now()
@@ -46,15 +49,5 @@ WITH wanted AS (
     SELECT count({schema}.job_queue_announce({table_literal}::regclass, {channel_literal}))
      WHERE EXISTS (SELECT FROM settled WHERE state <> 'FAILED')
 )
-SELECT wanted.id,
-       wanted.lease,
-       CASE WHEN settled.id IS NOT NULL THEN settled.state
-            WHEN EXISTS (SELECT FROM {table} AS job
-                          WHERE job.id = wanted.id AND job.lease = wanted.lease AND job.state = 'IN_PROGRESS')
-            THEN 'BUSY'
-            ELSE 'LOST'
-       END AS outcome
-  FROM wanted
-  LEFT JOIN settled USING (id, lease)
- CROSS JOIN told
- CROSS JOIN announced
+SELECT settled.id, settled.lease, settled.state AS outcome
+  FROM settled CROSS JOIN told CROSS JOIN announced

@@ -1,11 +1,17 @@
 -- Guarantees that what is due becomes available and that what a dead process or a lapsed hold left behind
 -- comes back, in bounded batches and without waiting for a lock that a handler holds; tells when to look next.
--- $1 batch, $2 grace in seconds for a lapsed execution, whose own process comes first
+--
+-- Entries of jobs long gone stay in the indexes while some transaction may still see them. A sweep that need
+-- not look over everything, since one has done so not long ago, starts where the last one ended, looks for
+-- holds that have lapsed only, and tells whether a process has died meanwhile, whose holds are not in order.
+-- $1 batch, $2 grace in seconds for a lapsed execution, whose own process comes first, $3 and $4 the due time
+-- and the end of hold to start at, $5 when everything was last looked over; all three are null to do so now
 WITH due AS MATERIALIZED (
     SELECT id
       FROM {table}
      WHERE state IN ('SCHEDULED', 'RETRY')
        AND schedule <= now()
+       AND ($3::timestamptz IS NULL OR schedule >= $3)
      ORDER BY schedule
      LIMIT $1
        FOR UPDATE SKIP LOCKED
@@ -13,6 +19,7 @@ WITH due AS MATERIALIZED (
     UPDATE {table} AS job
        SET state = 'AVAILABLE',
            expires = NULL,
+           late = pg_current_xact_id(),
            updated_at = now()
       FROM due
      WHERE job.id = due.id
@@ -29,6 +36,7 @@ WITH due AS MATERIALIZED (
      WHERE job.state IN ('RESERVED', 'IN_PROGRESS')
        AND (job.node IS NOT NULL AND alive.node IS NULL
             OR job.expires < now() - make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END))
+       AND ($4::timestamptz IS NULL OR job.expires >= $4 AND job.expires < now())
      ORDER BY job.expires
      LIMIT $1
        FOR UPDATE OF job SKIP LOCKED
@@ -38,6 +46,7 @@ WITH due AS MATERIALIZED (
                         THEN 'FAILED' ELSE 'AVAILABLE' END,
            expires = NULL,
            node = NULL,
+           late = pg_current_xact_id(),
            errors = CASE WHEN job.state = 'IN_PROGRESS' THEN {schema}.job_queue_record(
                          job.errors, job.attempt, jsonb_build_array(abandoned.cause)) ELSE job.errors END,
            updated_at = now()
@@ -53,17 +62,38 @@ WITH due AS MATERIALIZED (
 SELECT (SELECT count(*) FROM activated) AS activated,
        (SELECT count(*) FROM rescued WHERE state = 'AVAILABLE') AS rescued,
        (SELECT count(*) FROM rescued WHERE state = 'FAILED') AS failed,
-       EXISTS (SELECT FROM {table} WHERE state = 'AVAILABLE') AS available,
+       $5::timestamptz IS NULL AND EXISTS (SELECT FROM {table} WHERE state = 'AVAILABLE') AS available,
        -- What was skipped because somebody had locked it is due still, and at once.
-       (SELECT EXTRACT(epoch FROM min(schedule) - now())::float8
-          FROM {table}
-         WHERE state IN ('SCHEDULED', 'RETRY') AND id NOT IN (SELECT id FROM due)) AS due_in,
-       (SELECT EXTRACT(epoch FROM min(LEAST(
-                   job.expires + make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END),
-                   known.dead_at)) - now())::float8
-          FROM {table} AS job
-          LEFT JOIN {schema}.job_queue_nodes AS known ON known.node = job.node
-         WHERE job.state IN ('RESERVED', 'IN_PROGRESS') AND job.id NOT IN (SELECT id FROM abandoned)) AS lapse_in,
+       EXTRACT(epoch FROM undone.schedule - now())::float8 AS due_in,
+       CASE WHEN $5::timestamptz IS NULL THEN (
+           SELECT EXTRACT(epoch FROM min(LEAST(
+                      job.expires + make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END),
+                      known.dead_at)) - now())::float8
+             FROM {table} AS job
+             LEFT JOIN {schema}.job_queue_nodes AS known ON known.node = job.node
+            WHERE job.state IN ('RESERVED', 'IN_PROGRESS') AND job.id NOT IN (SELECT id FROM abandoned))
+       ELSE (SELECT EXTRACT(epoch FROM min(dead_at) - now())::float8
+               FROM {schema}.job_queue_nodes
+              WHERE dead_at > now())
+       END AS lapse_in,
+       EXISTS (SELECT FROM {schema}.job_queue_nodes WHERE dead_at > $5 AND dead_at <= now()) AS died,
+       now() AS at,
+       -- What is committed later than this after its time is left to a sweep of everything.
+       LEAST(undone.schedule, now() - interval '2 seconds') AS due_from,
+       LEAST(undone.expires, now() - interval '2 seconds') AS held_from,
        told.*,
        announced.*
-  FROM told CROSS JOIN announced
+  FROM told
+ CROSS JOIN announced
+ CROSS JOIN (
+           SELECT (SELECT min(schedule)
+                     FROM {table}
+                    WHERE state IN ('SCHEDULED', 'RETRY')
+                      AND ($3::timestamptz IS NULL OR schedule >= $3)
+                      AND id NOT IN (SELECT id FROM due)) AS schedule,
+                  (SELECT min(expires)
+                     FROM {table}
+                    WHERE state IN ('RESERVED', 'IN_PROGRESS')
+                      AND ($4::timestamptz IS NULL OR expires >= $4)
+                      AND expires < now()
+                      AND id NOT IN (SELECT id FROM abandoned)) AS expires) AS undone

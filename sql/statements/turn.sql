@@ -4,19 +4,22 @@
 -- not returned was not removed, or must not be performed.
 -- $1 ids and $2 leases to remove, $3 ids, $4 leases and $5 execution timeouts in seconds to start, $6 node
 WITH mine AS MATERIALIZED (
+    -- One look into the index a job, whatever the planner knows of the table. The state is compared under a
+    -- collation of its own, so that no partial index answers for it: nobody walks over what others hold or held.
     SELECT job.id
       FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease)
-      JOIN {table} AS job USING (id, lease)
-           -- Compared so, no partial index answers for the state: each row is found by its key, and nobody walks
-           -- over what others hold or held.
-     WHERE job.state COLLATE "C" = 'IN_PROGRESS'
-     ORDER BY job.id
-       FOR UPDATE OF job SKIP LOCKED
+     CROSS JOIN LATERAL (
+               SELECT id
+                 FROM {table}
+                WHERE id = wanted.id
+                  AND lease = wanted.lease
+                  AND state COLLATE "C" = 'IN_PROGRESS'
+                LIMIT 1
+                  FOR UPDATE SKIP LOCKED) AS job
 ), removed AS (
-    DELETE FROM {table} AS job
-     USING mine
-     WHERE job.id = mine.id
-    RETURNING job.id, job.lease, job.notify
+    DELETE FROM {table}
+     WHERE id = ANY (ARRAY(SELECT id FROM mine))
+    RETURNING id, lease, notify
 ), told AS (
     SELECT count(pg_notify({completed_literal}, notify)) FROM removed WHERE notify IS NOT NULL
 ), started AS (

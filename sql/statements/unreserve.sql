@@ -13,6 +13,7 @@ WITH mine AS MATERIALIZED (
        SET state = 'AVAILABLE',
            expires = NULL,
            node = NULL,
+           late = pg_current_xact_id(),
            updated_at = now()
       FROM mine
      WHERE job.id = mine.id

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     error::DatabaseError,
-    run::{backoff::reconnect_delay, care, shared::Shared, wake},
-    store::Swept,
+    run::{backoff::reconnect_delay, care, reach::Reach, shared::Shared, wake},
+    store::{Since, Swept},
 };
 
 /// Fires the messages by which jobs become due and holds lapse, and keeps this process's own holds alive.
@@ -18,6 +18,7 @@ pub(crate) struct PollerActor {
     shared: Arc<Shared>,
     members: Members,
     next: Option<(Instant, SpawnHandle)>,
+    reach: Reach,
     /// A sweep is under way; cleared by [`PollerActor::swept`], on failure too.
     sweeping: bool,
     /// Another was due meanwhile: the one under way may not have seen why.
@@ -52,6 +53,7 @@ impl PollerActor {
             shared,
             members,
             next: None,
+            reach: Reach::default(),
             sweeping: false,
             again: false,
             beating: false,
@@ -75,7 +77,14 @@ impl PollerActor {
         }
     }
 
-    fn swept(&mut self, swept: Result<Swept, DatabaseError>, ctx: &mut Context<Self>) {
+    /// The answer to a sweep from `since` on, or of everything.
+    fn swept(
+        &mut self,
+        since: Option<Since>,
+        began: Instant,
+        swept: Result<Swept, DatabaseError>,
+        ctx: &mut Context<Self>,
+    ) {
         self.sweeping = false;
         let swept = match swept {
             Ok(swept) => swept,
@@ -102,7 +111,10 @@ impl PollerActor {
         {
             log::debug!("the producer is being replaced");
         }
-        let pause = wake::after_sweep(&swept, self.shared.settings.poll_interval);
+        let mut pause = wake::after_sweep(&swept, self.shared.settings.poll_interval);
+        if let Some(whole) = self.reach.swept(since, &swept, began, Instant::now()) {
+            pause = pause.min(whole.max(wake::SOONEST));
+        }
         self.sweep_within(if self.again { pause.min(wake::SOONEST) } else { pause }, ctx);
     }
 }
@@ -132,8 +144,10 @@ impl Handler<Sweep> for PollerActor {
         self.sweeping = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let sweep = async move { shared.store.sweep().await };
-        ctx.spawn(sweep.into_actor(self).map(|swept, act, ctx| act.swept(swept, ctx)));
+        let began = Instant::now();
+        let since = self.reach.next(began);
+        let sweep = async move { shared.store.sweep_since(since).await };
+        ctx.spawn(sweep.into_actor(self).map(move |swept, act, ctx| act.swept(since, began, swept, ctx)));
     }
 }
 

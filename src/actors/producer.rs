@@ -1,13 +1,10 @@
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
-    WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    StreamHandler, WrapFuture,
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_stream::wrappers::WatchStream;
 
 use super::{
@@ -22,6 +19,7 @@ use crate::{
         ahead::Ahead,
         backoff::reconnect_delay,
         demand::{Demands, WorkerId},
+        progress::Progress,
         shared::Shared,
         waiting::{Answered, Next, Waiting},
     },
@@ -41,6 +39,9 @@ pub(crate) struct ProducerActor {
     watching: bool,
     subscription: Option<Subscription>,
     waiting: Waiting,
+    progress: Progress,
+    /// A claim from the beginning is planned.
+    beginning: Option<SpawnHandle>,
     /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
@@ -98,6 +99,8 @@ impl ProducerActor {
             watching: false,
             subscription,
             waiting: Waiting::default(),
+            progress: Progress::default(),
+            beginning: None,
             claiming: false,
             again: false,
             failures: 0,
@@ -121,13 +124,26 @@ impl ProducerActor {
         self.claiming = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let claim = async move { shared.store.claim(wanted, shared.settings.reservation_timeout, &shared.node).await };
-        ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| act.claimed(wanted, claim, ctx)));
+        let began = Instant::now();
+        let onward = self.progress.next(began);
+        let claim = async move {
+            let (store, patience, node) = (&shared.store, shared.settings.reservation_timeout, &shared.node);
+            match onward {
+                Some(onward) => store.claim_onward(wanted, patience, node, &onward).await,
+                None => store.claim(wanted, patience, node).await,
+            }
+        };
+        ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| {
+            if let Ok(claim) = &claim {
+                act.progress.claimed(wanted, claim, began, Instant::now());
+            }
+            act.claimed(wanted, claim, ctx);
+        }));
     }
 
     fn claimed(&mut self, wanted: usize, claim: Result<Claim, DatabaseError>, ctx: &mut Context<Self>) {
         self.claiming = false;
-        let Claim { jobs, due_in } = match claim {
+        let Claim { jobs, due_in, sight, .. } = match claim {
             Ok(claim) => claim,
             Err(error) => {
                 self.shared.tally.away(&error);
@@ -154,7 +170,22 @@ impl ProducerActor {
         if full || self.again {
             self.claim(ctx);
         } else if self.demands.total() > 0 {
+            if sight.is_some() {
+                self.plan_beginning(ctx);
+            }
             self.wait(ctx);
+        }
+    }
+
+    /// Has what nobody can be told of be found, if no other claim comes soon.
+    fn plan_beginning(&mut self, ctx: &mut Context<Self>) {
+        if self.beginning.is_none()
+            && let Some(delay) = self.progress.beginning_in(Instant::now())
+        {
+            self.beginning = Some(ctx.run_later(delay, |act, ctx| {
+                act.beginning = None;
+                act.claim(ctx);
+            }));
         }
     }
 

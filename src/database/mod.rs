@@ -19,7 +19,7 @@ use std::{
 use actix_rt::{Arbiter, ArbiterHandle, System};
 use postgres_types::{ToSql, Type};
 use tokio::runtime::Handle;
-use tokio_postgres::{Config, Row};
+use tokio_postgres::{Client, Config, Row};
 
 use crate::error::DatabaseError;
 
@@ -44,6 +44,7 @@ pub(crate) use {
 
 use {
     listener::Listener,
+    plans::STEER,
     pool::{Connect, Pools},
     url::ConnectionString,
 };
@@ -212,7 +213,7 @@ impl Database {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        self.ask(Plans::default(), self.get(lane, attempted).await?, attempted, sql, parameters).await
+        self.ask(lane, false, attempted, sql, parameters).await
     }
 
     /// The same with a statement that recurs, whose plan is kept where it can be.
@@ -223,19 +224,32 @@ impl Database {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        let connection = self.get(lane, attempted).await?;
-        self.ask(connection.plans(), connection, attempted, sql, parameters).await
+        self.ask(lane, true, attempted, sql, parameters).await
     }
 
     async fn ask(
         &self,
-        plans: Plans,
-        mut connection: Connection,
+        lane: Lane,
+        recurs: bool,
         attempted: &str,
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
-        match tokio::time::timeout(STATEMENT_TIMEOUT, plans.query(&connection, sql, parameters)).await {
+        let mut connection = self.get(lane, attempted).await?;
+        let plans = if recurs { connection.plans() } else { Plans::default() };
+        // Connections that are lent to callers are planned for as the server is set.
+        let steer = !matches!(lane, Lane::Work) && connection.steer_once();
+        let client: &Client = &connection;
+        let asked = async {
+            if steer {
+                let (steered, answer) =
+                    futures_util::join!(client.batch_execute(STEER), plans.query(client, sql, parameters));
+                steered.and(answer)
+            } else {
+                plans.query(client, sql, parameters).await
+            }
+        };
+        match tokio::time::timeout(STATEMENT_TIMEOUT, asked).await {
             Ok(answer) => answer.map_err(|error| DatabaseError::statement(attempted, error)),
             Err(_) => {
                 connection.give_up();

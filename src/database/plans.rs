@@ -12,6 +12,11 @@ use tokio_postgres::{Client, Error, Row, Statement, error::SqlState};
 /// A plan is made anew this often: one that was made for an empty table must not outlive its first flood of jobs.
 const LIFETIME: Duration = Duration::from_secs(1);
 
+/// What the library's own statements are planned with on its own connections: in the order of the indexes and row by
+/// row. For a table that was small or empty a moment ago, the planner would rather read all of it, again and again.
+pub(super) const STEER: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
+                                SET enable_mergejoin = off";
+
 /// More than the library itself has; those of handlers are few too, unless they write values into their SQL.
 const MOST: usize = 200;
 

@@ -46,6 +46,11 @@ impl Connection {
         self.0.plans()
     }
 
+    /// Whether this is the first to see to how its statements are planned, where that stays with it.
+    pub(crate) fn steer_once(&mut self) -> bool {
+        self.0.steer_once()
+    }
+
     /// Keeps the connection from being used again: a statement is still under way on it.
     pub(crate) fn give_up(&mut self) {
         self.0.give_up();
@@ -98,6 +103,7 @@ trait Pooled: Send {
     fn client(&self) -> &Client;
     fn client_mut(&mut self) -> &mut Client;
     fn plans(&self) -> Plans;
+    fn steer_once(&mut self) -> bool;
     fn give_up(&mut self);
 }
 
@@ -288,6 +294,7 @@ struct Pooling {
     era: u64,
     plans: Plans,
     sessions_trusted: Arc<AtomicBool>,
+    steered: bool,
     given_up: bool,
 }
 
@@ -312,6 +319,7 @@ impl<T: Tls> ManageConnection for Manager<T> {
                         era,
                         plans: Plans::of_a_connection(),
                         sessions_trusted: Arc::clone(&self.sessions_trusted),
+                        steered: false,
                         given_up: false,
                     }),
                     Err(_) => ended().await,
@@ -342,6 +350,10 @@ impl<T: Tls> Pooled for PooledConnection<'static, Manager<T>> {
 
     fn plans(&self) -> Plans {
         if self.sessions_trusted.load(Ordering::Acquire) { self.plans.clone() } else { Plans::default() }
+    }
+
+    fn steer_once(&mut self) -> bool {
+        self.sessions_trusted.load(Ordering::Acquire) && !std::mem::replace(&mut self.steered, true)
     }
 
     fn give_up(&mut self) {

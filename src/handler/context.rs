@@ -217,7 +217,7 @@ impl Opener {
                 store.begin_completion(&transaction, &plans, hold.lease).await?.ok_or_else(|| vec![hold.lease])
             } else {
                 let leases: Vec<_> = holds.iter().map(|hold| hold.lease).collect();
-                store.begin_batch(&transaction, &leases).await?
+                store.begin_batch(&transaction, &plans, &leases).await?
             };
             match begun {
                 Ok(opened) => {

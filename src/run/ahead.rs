@@ -1,9 +1,8 @@
 //! Jobs claimed a little before somebody has room for them, so that nobody waits for the claim.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::job::Reserved;
 

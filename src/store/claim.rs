@@ -1,18 +1,65 @@
 use std::time::Duration;
 
-use postgres_types::Type;
+use chrono::{DateTime, Utc};
+use postgres_types::{ToSql, Type};
 use tokio_postgres::Row;
 
 use super::{Store, seconds};
 use crate::{database::Lane, error::DatabaseError, job::Reserved, run::node::Node};
 
 /// What a claim brought.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Claim {
     /// In the order in which they are to run.
     pub(crate) jobs: Vec<Reserved>,
     /// When the next scheduled or retried job is due, or since when it is.
     pub(crate) due_in: Option<Duration>,
+    /// How many index entries were walked, those of jobs long gone among them.
+    pub(crate) walked: u64,
+    /// What else was seen, if the claim did not start at the beginning.
+    pub(crate) sight: Option<Sight>,
+}
+
+/// Where a claim is to start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Onward {
+    /// One a priority, in this order; what lies between a place's priority and the next is walked in whole.
+    pub(crate) places: Vec<Place>,
+    /// What the last claim of this kind could not see.
+    pub(crate) unseen: Option<Unseen>,
+    /// Whether to tell who may write.
+    pub(crate) ask_writers: bool,
+}
+
+/// A place in the order in which jobs are claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) priority: i32,
+    pub(crate) schedule: DateTime<Utc>,
+    pub(crate) id: i64,
+}
+
+/// The transactions that a snapshot does not see, by their numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unseen {
+    /// This one and all later ones.
+    pub(crate) from: String,
+    /// Earlier ones that were under way.
+    pub(crate) under_way: Vec<String>,
+}
+
+/// What a claim saw that did not start at the beginning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// The database's clock.
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) unseen: Unseen,
+    /// Just before the first job of each priority that the claim before could not see and that may lie anywhere.
+    pub(crate) late: Vec<Place>,
+    /// Just before the first job that stays in each range that was entered.
+    pub(crate) remaining: Vec<Place>,
+    /// The transactions that write to the table, and when they began, where this may be known; if it was asked.
+    pub(crate) writers: Option<Vec<(String, Option<DateTime<Utc>>)>>,
 }
 
 impl Store {
@@ -23,25 +70,63 @@ impl Store {
         reservation_timeout: Duration,
         node: &Node,
     ) -> Result<Claim, DatabaseError> {
+        let rows = self.claim_by(&self.sql.claim, limit, reservation_timeout, node, &[]).await?;
+        Ok(claim(&rows, |_| None))
+    }
+
+    /// The same, but starts where claims have come to.
+    pub(crate) async fn claim_onward(
+        &self,
+        limit: usize,
+        reservation_timeout: Duration,
+        node: &Node,
+        onward: &Onward,
+    ) -> Result<Claim, DatabaseError> {
+        let priorities: Vec<_> = onward.places.iter().map(|place| place.priority).collect();
+        let schedules: Vec<_> = onward.places.iter().map(|place| place.schedule).collect();
+        let ids: Vec<_> = onward.places.iter().map(|place| place.id).collect();
+        // Of no array at all the planner knows that nothing equals it; for an empty one it may read an index.
+        let under_way = onward.unseen.as_ref().map(|unseen| &unseen.under_way).filter(|numbers| !numbers.is_empty());
+        let more: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&priorities, Type::INT4_ARRAY),
+            (&schedules, Type::TIMESTAMPTZ_ARRAY),
+            (&ids, Type::INT8_ARRAY),
+            (&onward.unseen.as_ref().map(|unseen| &unseen.from), Type::TEXT),
+            (&under_way, Type::TEXT_ARRAY),
+            (&onward.ask_writers, Type::BOOL),
+        ];
+        let rows = self.claim_by(&self.sql.claim_onward, limit, reservation_timeout, node, &more).await?;
+        Ok(claim(&rows, |first| Some(sight(first, onward.ask_writers))))
+    }
+
+    async fn claim_by(
+        &self,
+        sql: &str,
+        limit: usize,
+        reservation_timeout: Duration,
+        node: &Node,
+        more: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let attempted = self.attempted("claim jobs");
+        let index = self.index.get_or_try_init(|| self.find_index(&attempted)).await?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self
-            .database
-            .query(
-                Lane::Control,
-                &self.attempted("claim jobs"),
-                &self.sql.claim,
-                &[
-                    (&limit, Type::INT8),
-                    (&reservation_timeout.as_secs_f64(), Type::FLOAT8),
-                    (&node.id, Type::INT8),
-                    (&node.dead_after.as_secs_f64(), Type::FLOAT8),
-                    (&node.name, Type::TEXT),
-                ],
-            )
-            .await?;
-        let due_in = seconds(rows.first().and_then(|row| row.get("due_in")));
-        let jobs = rows.iter().filter_map(|row| row.get::<_, Option<i64>>("id").map(|id| reserved(id, row))).collect();
-        Ok(Claim { jobs, due_in })
+        let (reserved_for, dead_after) = (reservation_timeout.as_secs_f64(), node.dead_after.as_secs_f64());
+        let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+            (&limit, Type::INT8),
+            (&reserved_for, Type::FLOAT8),
+            (&node.id, Type::INT8),
+            (&dead_after, Type::FLOAT8),
+            (&node.name, Type::TEXT),
+            (index, Type::TEXT),
+        ];
+        parameters.extend_from_slice(more);
+        self.database.query(Lane::Control, &attempted, sql, &parameters).await
+    }
+
+    /// The name of the index that claims walk.
+    async fn find_index(&self, attempted: &str) -> Result<Option<String>, DatabaseError> {
+        let rows = self.database.query(Lane::Control, attempted, &self.sql.claim_index, &[]).await?;
+        Ok(rows.first().map(|row| row.get("name")))
     }
 
     /// Makes reserved jobs available again, all of this process's if none are named; how many.
@@ -59,6 +144,19 @@ impl Store {
     }
 }
 
+/// Every row has what is told of the claim as a whole.
+fn claim(rows: &[Row], sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
+    let Some(first) = rows.first() else {
+        return Claim::default();
+    };
+    Claim {
+        jobs: rows.iter().filter_map(|row| row.get::<_, Option<i64>>("id").map(|id| reserved(id, row))).collect(),
+        due_in: seconds(first.get("due_in")),
+        walked: first.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
+        sight: sight(first),
+    }
+}
+
 fn reserved(id: i64, row: &Row) -> Reserved {
     let params: crate::job::RawParams = row.get("params");
     let kind = row.get::<_, Option<String>>("kind").or_else(|| params.binary_kind());
@@ -73,5 +171,21 @@ fn reserved(id: i64, row: &Row) -> Reserved {
         inserted_at: row.get("inserted_at"),
         notify: row.get("notify"),
         params,
+    }
+}
+
+fn sight(row: &Row, ask_writers: bool) -> Sight {
+    let places = |priorities, schedules, ids| {
+        let (priorities, schedules): (Vec<_>, Vec<_>) = (row.get(priorities), row.get(schedules));
+        let columns = priorities.into_iter().zip(schedules).zip(row.get::<_, Vec<_>>(ids));
+        columns.map(|((priority, schedule), id)| Place { priority, schedule, id }).collect()
+    };
+    let writers = || row.get::<_, Vec<_>>("writers").into_iter().zip(row.get::<_, Vec<_>>("starts")).collect();
+    Sight {
+        at: row.get("at"),
+        unseen: Unseen { from: row.get("xmax"), under_way: row.get("xip") },
+        late: places("late_priorities", "late_schedules", "late_ids"),
+        remaining: places("remaining_priorities", "remaining_schedules", "remaining_ids"),
+        writers: ask_writers.then(writers),
     }
 }

@@ -104,11 +104,16 @@ impl Store {
     pub(crate) async fn begin_batch(
         &self,
         transaction: &Transaction<'_>,
+        plans: &Plans,
         jobs: &[Lease],
     ) -> Result<Result<Opened, Vec<Lease>>, DatabaseError> {
         let (ids, leases) = unzip(jobs.iter().copied());
-        let rows = transaction
-            .query_typed(&self.sql.begin_batch, &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)])
+        let rows = plans
+            .query(
+                transaction.client(),
+                &self.sql.begin_batch,
+                &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)],
+            )
             .await
             .map_err(|error| {
                 DatabaseError::statement(self.attempted(&format!("remove a batch of {} jobs", jobs.len())), error)

@@ -1,3 +1,4 @@
+use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::GenericClient;
 
@@ -39,6 +40,9 @@ impl Store {
         client: &C,
         jobs: &[NewJob],
     ) -> Result<Vec<i64>, DatabaseError> {
+        if let [job] = jobs {
+            return self.enqueue_one(client, job).await;
+        }
         let (mut json, mut binary) = (Vec::new(), Vec::new());
         for job in jobs {
             match &job.params {
@@ -50,11 +54,7 @@ impl Store {
             ParamsKind::Json => (&json, Type::TEXT_ARRAY),
             ParamsKind::Binary => (&binary, Type::BYTEA_ARRAY),
         };
-        let at: Vec<_> = jobs.iter().map(|job| if let When::At(at) = job.when { Some(at) } else { None }).collect();
-        let delays: Vec<_> = jobs
-            .iter()
-            .map(|job| if let When::In(delay) = job.when { Some(delay.as_secs_f64()) } else { None })
-            .collect();
+        let (at, delays): (Vec<_>, Vec<_>) = jobs.iter().map(|job| times(job.when)).unzip();
         let max_attempts: Vec<_> = jobs.iter().map(|job| job.max_attempts).collect();
         let priorities: Vec<_> = jobs.iter().map(|job| job.priority).collect();
         let notify: Vec<_> = jobs.iter().map(|job| job.notify.as_deref()).collect();
@@ -74,6 +74,27 @@ impl Store {
             .map_err(|error| {
                 DatabaseError::statement(self.attempted(&format!("enqueue {} job(s)", jobs.len())), error)
             })?;
+        Ok(rows.iter().map(|row| row.get("id")).collect())
+    }
+
+    async fn enqueue_one<C: GenericClient + Sync>(&self, client: &C, job: &NewJob) -> Result<Vec<i64>, DatabaseError> {
+        let params: (&(dyn ToSql + Sync), Type) = match &job.params {
+            RawParams::Json(text) => (text, Type::TEXT),
+            RawParams::Binary(bytes) => (bytes, Type::BYTEA),
+        };
+        let (at, delay) = times(job.when);
+        let parameters = [
+            params,
+            (&at, Type::TIMESTAMPTZ),
+            (&delay, Type::FLOAT8),
+            (&job.max_attempts, Type::INT4),
+            (&job.priority, Type::INT4),
+            (&job.notify, Type::TEXT),
+        ];
+        let rows = client
+            .query_typed(&self.sql.enqueue_one, &parameters)
+            .await
+            .map_err(|error| DatabaseError::statement(self.attempted("enqueue a job"), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
 
@@ -105,6 +126,15 @@ impl Store {
             .await
             .map_err(|error| DatabaseError::statement(self.attempted("requeue failed jobs"), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
+    }
+}
+
+/// When a job is to run: at a time, or so many seconds from now.
+fn times(when: When) -> (Option<DateTime<Utc>>, Option<f64>) {
+    match when {
+        When::At(at) => (Some(at), None),
+        When::In(delay) => (None, Some(delay.as_secs_f64())),
+        When::Now => (None, None),
     }
 }
 

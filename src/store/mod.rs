@@ -11,16 +11,17 @@ mod turn;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 
 use crate::{database::Database, job::ParamsKind, name::QueueName};
 
 pub(crate) use {
-    claim::Claim,
+    claim::{Claim, Onward, Place, Sight, Unseen},
     completion::{CommitOutcome, Opened, Write},
     settle::{Settlement, Verdict},
     statements::{Statements, fill},
-    sweep::Swept,
+    sweep::{Since, Swept},
     turn::Started,
 };
 
@@ -31,12 +32,14 @@ pub(crate) struct Store {
     pub(crate) name: QueueName,
     pub(crate) kind: ParamsKind,
     pub(crate) sql: Arc<Statements>,
+    /// The index that claims walk; none if it is not there any more.
+    index: Arc<OnceCell<Option<String>>>,
 }
 
 impl Store {
     pub(crate) fn new(database: Database, name: QueueName, kind: ParamsKind) -> Self {
         let sql = Arc::new(Statements::new(&name, kind));
-        Self { database, name, kind, sql }
+        Self { database, name, kind, sql, index: Arc::default() }
     }
 
     /// What was attempted, for an error's text.

@@ -59,7 +59,12 @@ impl Store {
                 ],
             )
             .await?;
-        Ok(in_order(jobs.iter().map(|(job, _)| *job), &rows))
+        let settled: HashMap<Lease, Settlement> =
+            rows.iter().map(|row| (Lease::of(row), settlement(row.get("outcome")))).collect();
+        let missed: Vec<_> = jobs.iter().map(|(job, _)| *job).filter(|job| !settled.contains_key(job)).collect();
+        let why = if missed.is_empty() { HashMap::new() } else { self.why_missed(&missed).await };
+        let outcome = |job| settled.get(job).or(why.get(job)).copied().unwrap_or(Settlement::Lost);
+        Ok(jobs.iter().map(|(job, _)| outcome(job)).collect())
     }
 }
 

@@ -7,8 +7,11 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) enqueue: String,
+    pub(crate) enqueue_one: String,
     pub(crate) requeue: String,
     pub(crate) claim: String,
+    pub(crate) claim_onward: String,
+    pub(crate) claim_index: String,
     pub(crate) started: String,
     pub(crate) unreserve: String,
     pub(crate) begin_completion: String,
@@ -31,8 +34,11 @@ impl Statements {
         let fill = |template: &str| fill(template, name, kind);
         Self {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
+            enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
             claim: fill(include_str!("../../sql/statements/claim.sql")),
+            claim_onward: fill(include_str!("../../sql/statements/claim_onward.sql")),
+            claim_index: fill(include_str!("../../sql/statements/claim_index.sql")),
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
             begin_completion: fill(include_str!("../../sql/statements/begin_completion.sql")),

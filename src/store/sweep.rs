@@ -1,5 +1,6 @@
 use std::{collections::HashSet, time::Duration};
 
+use chrono::{DateTime, Utc};
 use postgres_types::Type;
 
 use super::{Lease, Store, seconds};
@@ -11,9 +12,25 @@ const BATCH: i64 = 1_000;
 /// A lapsed execution is first settled by its own process, which records why.
 pub(crate) const LAPSE_GRACE: Duration = Duration::from_secs(1);
 
+/// Where a sweep starts that does not look over everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Default))]
+pub(crate) struct Since {
+    /// Nothing is due that was to come before this.
+    due: DateTime<Utc>,
+    /// No hold has ended before this.
+    held: DateTime<Utc>,
+    /// When everything was last looked over.
+    whole: DateTime<Utc>,
+}
+
 /// What a sweep did and saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Swept {
+    /// Where the next sweep may start.
+    pub(crate) since: Option<Since>,
+    /// A process has died since everything was looked over.
+    pub(crate) died: bool,
     /// Jobs that were due.
     pub(crate) activated: u64,
     /// Jobs that a dead process or a lapsed hold gave back.
@@ -29,18 +46,36 @@ pub(crate) struct Swept {
 }
 
 impl Store {
-    /// Makes what is due available and takes back what nobody holds any more.
+    #[cfg(test)]
     pub(crate) async fn sweep(&self) -> Result<Swept, DatabaseError> {
+        self.sweep_since(None).await
+    }
+
+    /// Makes what is due available and takes back what nobody holds any more, from where an earlier sweep has
+    /// ended if one is given.
+    pub(crate) async fn sweep_since(&self, since: Option<Since>) -> Result<Swept, DatabaseError> {
         let rows = self
             .database
             .query(
                 Lane::Control,
                 &self.attempted("sweep due and abandoned jobs"),
                 &self.sql.sweep,
-                &[(&BATCH, Type::INT8), (&LAPSE_GRACE.as_secs_f64(), Type::FLOAT8)],
+                &[
+                    (&BATCH, Type::INT8),
+                    (&LAPSE_GRACE.as_secs_f64(), Type::FLOAT8),
+                    (&since.map(|since| since.due), Type::TIMESTAMPTZ),
+                    (&since.map(|since| since.held), Type::TIMESTAMPTZ),
+                    (&since.map(|since| since.whole), Type::TIMESTAMPTZ),
+                ],
             )
             .await?;
         Ok(rows.first().map_or_else(Swept::default, |row| Swept {
+            since: Some(Since {
+                due: row.get("due_from"),
+                held: row.get("held_from"),
+                whole: since.map_or_else(|| row.get("at"), |since| since.whole),
+            }),
+            died: row.get("died"),
             activated: row.get::<_, i64>("activated").unsigned_abs(),
             rescued: row.get::<_, i64>("rescued").unsigned_abs(),
             failed: row.get::<_, i64>("failed").unsigned_abs(),

@@ -77,11 +77,11 @@ impl Store {
         Ok(self.turn(jobs, &[], 0).await?.removals)
     }
 
-    /// Why each of these could not be removed. Whoever cannot be told counts as busy and asks again: an error would
+    /// Why each of these could not be removed or settled. Whoever cannot be told counts as busy and asks again: an error would
     /// have those that were removed asked for once more, and be found gone.
-    async fn why_missed(&self, jobs: &[Lease]) -> HashMap<Lease, Settlement> {
+    pub(super) async fn why_missed(&self, jobs: &[Lease]) -> HashMap<Lease, Settlement> {
         let (ids, leases) = unzip(jobs.iter().copied());
-        let attempted = self.attempted("look why jobs could not be removed");
+        let attempted = self.attempted("look why jobs could not be removed or settled");
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)];
         match self.database.query(Lane::Control, &attempted, &self.sql.missed, &parameters).await {
             Ok(rows) => jobs.iter().copied().zip(in_order(jobs.iter().copied(), &rows)).collect(),

@@ -3,6 +3,7 @@
 mod actors;
 mod model;
 mod notifications;
+mod progress;
 mod races;
 mod transitions;
 

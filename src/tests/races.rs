@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
@@ -45,12 +46,13 @@ impl Step {
         };
         match self {
             Step::Claim => {
-                let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+                let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
                     (&1_i64, Type::INT8),
                     (&60_f64, Type::FLOAT8),
                     (&node, Type::INT8),
                     (&10_f64, Type::FLOAT8),
                     (&name, Type::TEXT),
+                    (&None::<&str>, Type::TEXT),
                 ];
                 count(&sql.claim, &parameters).await[0].get::<_, Option<i64>>("id").is_some()
             }
@@ -96,10 +98,17 @@ impl Step {
                     (&delays, Type::FLOAT8_ARRAY),
                     (&errors, Type::TEXT_ARRAY),
                 ];
-                count(&sql.settle, &parameters).await[0].get::<_, &str>("outcome") == "RETRY"
+                !count(&sql.settle, &parameters).await.is_empty()
             }
             Step::Rescue => {
-                let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&1000_i64, Type::INT8), (&1_f64, Type::FLOAT8)];
+                let whole = (&None::<DateTime<Utc>> as &(dyn ToSql + Sync), Type::TIMESTAMPTZ);
+                let parameters = [
+                    (&1000_i64 as &(dyn ToSql + Sync), Type::INT8),
+                    (&1_f64, Type::FLOAT8),
+                    whole.clone(),
+                    whole.clone(),
+                    whole,
+                ];
                 let swept = count(&sql.sweep, &parameters).await;
                 swept[0].get::<_, i64>("rescued") + swept[0].get::<_, i64>("failed") == 1
             }

@@ -446,3 +446,38 @@ async fn a_rows_extremes_are_refused_or_fail_alone() {
 
     assert_eq!(table.store.start(&wanted, &table.node).await.unwrap().len(), claimed.len());
 }
+
+/// Whatever happens in order is found by the sweeps that look no further back than where the last one ended.
+#[actix::test]
+async fn a_sweep_from_where_the_last_one_ended_misses_nothing_that_comes_due_or_lapses_or_dies() {
+    let table = Table::new().await;
+    let held = [table.started("", "").await, table.started("", "").await];
+    let swept = table.store.sweep().await.unwrap();
+    assert_eq!((swept.activated, swept.rescued, swept.died), (0, 0, false));
+    let locker = table.db.client().await;
+    let due = [
+        table.insert("schedule", "now() + interval '1 h'").await,
+        table.insert("schedule", "now() + interval '1 h'").await,
+    ];
+    let locked = due[0];
+    table.run_sql("UPDATE jobs SET schedule = now() WHERE state = 'SCHEDULED'").await;
+    locker.batch_execute(&format!("BEGIN; SELECT FROM jobs WHERE id = {locked} FOR UPDATE")).await.unwrap();
+    table.run_sql(&format!("UPDATE jobs SET expires = now() - interval '1100 ms' WHERE id = {}", held[0].id)).await;
+
+    let swept = table.store.sweep_since(swept.since).await.unwrap();
+    assert_eq!((swept.activated, swept.rescued, swept.died), (1, 1, false));
+    assert!(swept.lapse_in.is_some_and(|lapse| lapse <= table.node.dead_after), "the next to die, maybe");
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    let swept = table.store.sweep_since(swept.since).await.unwrap();
+    assert_eq!((swept.activated, swept.due_in), (0, Some(Duration::ZERO)), "it is locked still");
+    locker.batch_execute("ROLLBACK").await.unwrap();
+    let swept = table.store.sweep_since(swept.since).await.unwrap();
+    assert_eq!((swept.activated, swept.due_in), (1, None));
+
+    table.kill(table.node.id).await;
+    let swept = table.store.sweep_since(swept.since).await.unwrap();
+    assert_eq!((swept.rescued, swept.died), (0, true), "its holds have not ended");
+    let swept = table.store.sweep().await.unwrap();
+    assert_eq!(swept.rescued, 1);
+    assert!(!table.store.sweep_since(swept.since).await.unwrap().died, "it is dealt with");
+}

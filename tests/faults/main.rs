@@ -10,6 +10,7 @@ mod process;
 
 mod actors;
 mod commit;
+mod horizon;
 mod idle;
 mod killed;
 mod late;

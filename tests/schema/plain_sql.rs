@@ -5,7 +5,7 @@ use actix_job_queue::Queue;
 use crate::common::{Bench, done, psql, recording};
 
 /// Name, type, whether it may be null, and the value that a row of plain SQL gets, as the contract lists them.
-const COLUMNS: [(&str, &str, bool, &str); 14] = [
+const COLUMNS: [(&str, &str, bool, &str); 15] = [
     ("id", "bigint", false, "id > 0"),
     ("state", "text", false, "state = 'AVAILABLE'"),
     ("expires", "timestamp with time zone", true, "expires IS NULL"),
@@ -20,6 +20,7 @@ const COLUMNS: [(&str, &str, bool, &str); 14] = [
     ("lease", "bigint", false, "lease = 0"),
     ("node", "bigint", true, "node IS NULL"),
     ("errors", "jsonb", true, "errors IS NULL"),
+    ("late", "xid8", true, "late IS NULL"),
 ];
 
 const INSERT: &str = r#"INSERT INTO jobs (params) VALUES ('{"type":"SendEmail"}') RETURNING id"#;

@@ -1,0 +1,162 @@
+//! Where the next claim starts: at the beginning, or where claims have come to.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::course::Course;
+use crate::store::{Claim, Onward, Place};
+
+/// Whether claims walk over the index entries of jobs long gone, and the way around those.
+///
+/// While any transaction may still see the jobs that were claimed, their entries stay in front of all others.
+/// Claims that walk far more than they bring go on from a [`Course`]. A claim from the beginning looks from
+/// time to time whether this is needed still; it finds too what somebody put before the course by an UPDATE of
+/// their own.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    /// A walk is long that is this much longer than ten entries a job.
+    tolerance: u64,
+    course: Option<Course>,
+    /// When a claim from the beginning is due, and how long a walk the last was.
+    beginning: Option<Instant>,
+    walked: u64,
+    /// So many claims in a row have walked further from the course than from the beginning.
+    vain: u32,
+    /// No course helps before this.
+    helpless: Option<Instant>,
+}
+
+/// Entries that nobody minds walking over.
+const TOLERANCE: u64 = 1_000;
+
+/// A claim from the beginning takes a tenth of the time at most, and comes no more often than this.
+const BEGINNING: (u32, Duration) = (9, Duration::from_secs(1));
+
+/// After so many vain claims no course is tried for so long: a walk may be long for other reasons, such as rows
+/// that somebody has locked, or statistics by which the planner expects next to none and so reads all.
+const VAIN: (u32, Duration) = (8, Duration::from_secs(5));
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::tolerating(TOLERANCE)
+    }
+}
+
+impl Progress {
+    pub(crate) fn tolerating(tolerance: u64) -> Self {
+        Self { tolerance, course: None, beginning: None, walked: 0, vain: 0, helpless: None }
+    }
+
+    /// Where the next claim is to start; none means at the beginning.
+    pub(crate) fn next(&self, now: Instant) -> Option<Onward> {
+        let course = self.course.as_ref()?;
+        self.beginning.is_none_or(|due| now < due).then(|| course.onward())
+    }
+
+    /// A claim for so many jobs has brought this.
+    pub(crate) fn claimed(&mut self, wanted: usize, claim: &Claim, began: Instant, now: Instant) {
+        if let Some(sight) = &claim.sight {
+            let reached = (claim.jobs.len() >= wanted).then(|| claim.jobs.last()).flatten();
+            let reached = reached.map(|job| Place { priority: job.priority, schedule: job.schedule, id: job.id });
+            let priorities = claim.jobs.iter().map(|job| job.priority);
+            let course = self.course.get_or_insert_default();
+            let vain = course.has_places() && claim.walked > self.walked;
+            course.walked(reached, priorities, sight);
+            self.vain = if vain { self.vain + 1 } else { 0 };
+            if self.vain >= VAIN.0 {
+                (self.course, self.vain, self.helpless) = (None, 0, Some(now + VAIN.1));
+            }
+            return;
+        }
+        let brought = u64::try_from(claim.jobs.len()).unwrap_or(u64::MAX);
+        let long = claim.walked > self.tolerance.saturating_add(brought.saturating_mul(10));
+        if !long {
+            self.course = None;
+        } else if self.helpless.is_none_or(|until| until <= now) {
+            self.course.get_or_insert_default();
+        }
+        self.walked = claim.walked;
+        self.beginning = Some(now + (now - began).saturating_mul(BEGINNING.0).max(BEGINNING.1));
+    }
+
+    /// How long until a claim from the beginning is due, if claims go on from a course.
+    pub(crate) fn beginning_in(&self, now: Instant) -> Option<Duration> {
+        self.course.as_ref()?;
+        self.beginning.map(|due| due.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::store::{Sight, Unseen};
+
+    /// What a claim sees if nothing is in the way.
+    fn sight() -> Sight {
+        Sight {
+            at: DateTime::UNIX_EPOCH,
+            unseen: Unseen { from: "3".to_owned(), under_way: vec![] },
+            late: vec![],
+            remaining: vec![],
+            writers: Some(vec![]),
+        }
+    }
+
+    fn claim(jobs: usize, walked: u64, sight: Option<Sight>) -> Claim {
+        let job = crate::job::Reserved {
+            id: 1,
+            lease: 0,
+            kind: None,
+            attempt: 0,
+            max_attempts: 5,
+            priority: 0,
+            schedule: DateTime::UNIX_EPOCH,
+            inserted_at: DateTime::UNIX_EPOCH,
+            notify: None,
+            params: crate::job::RawParams::Json("{}".into()),
+        };
+        Claim { jobs: vec![job; jobs], due_in: None, walked, sight }
+    }
+
+    #[test]
+    fn claims_go_on_from_a_course_only_after_a_long_walk_and_look_at_times_whether_it_is_long_still() {
+        let (mut progress, now) = (Progress::default(), Instant::now());
+        progress.claimed(100, &claim(100, 1_900, None), now, now);
+        assert_eq!(progress.next(now), None);
+
+        let slow = now + Duration::from_millis(500);
+        progress.claimed(100, &claim(100, 2_100, None), now, slow);
+        assert!(progress.next(slow + Duration::from_millis(4_499)).is_some(), "at most a tenth of the time");
+        assert_eq!(progress.next(slow + Duration::from_millis(4_500)), None);
+        assert_eq!(progress.beginning_in(slow), Some(Duration::from_millis(4_500)));
+
+        progress.claimed(100, &claim(0, 0, Some(sight())), now, now);
+        assert!(progress.next(now).is_some());
+        progress.claimed(100, &claim(0, 900, None), now, now);
+        assert_eq!((progress.next(now), progress.beginning_in(now)), (None, None));
+    }
+
+    #[test]
+    fn a_course_that_shortens_no_walk_is_given_up_for_a_while() {
+        let (mut progress, now) = (Progress::default(), Instant::now());
+        let onward = |walked| claim(1, walked, Some(sight()));
+        progress.claimed(1, &claim(1, 5_000, None), now, now);
+        progress.claimed(1, &onward(10_000), now, now);
+        progress.claimed(1, &onward(10_000), now, now);
+        for walked in [9_000, 9_000, 20, 9_000, 9_000, 9_000, 9_000, 9_000, 9_000, 9_000] {
+            progress.claimed(1, &onward(walked), now, now);
+            assert!(progress.next(now).is_some());
+        }
+        progress.claimed(1, &onward(9_000), now, now);
+        assert_eq!(progress.next(now), None);
+
+        progress.claimed(1, &claim(1, 5_000, None), now, now);
+        assert_eq!(progress.next(now), None);
+        let later = now + VAIN.1;
+        progress.claimed(1, &claim(1, 5_000, None), later, later);
+        assert!(progress.next(later).is_some());
+    }
+}

@@ -1,0 +1,97 @@
+//! How far the next sweep looks.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::store::{Since, Swept};
+
+/// Whether sweeps look over everything, as they do while that is quick.
+///
+/// While some transaction holds entries of jobs long gone in the indexes, a look over everything takes long.
+/// Then it takes a tenth of the time at most, and the sweeps in between look on from where the last one ended.
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    since: Option<Since>,
+    whole: Option<Instant>,
+}
+
+impl Reach {
+    /// Where the next sweep is to start; none means that it looks over everything.
+    pub(crate) fn next(&self, now: Instant) -> Option<Since> {
+        self.since.filter(|_| self.whole.is_some_and(|due| now < due))
+    }
+
+    /// A sweep has looked over everything, or from `since` on; when another is needed on that account.
+    pub(crate) fn swept(
+        &mut self,
+        since: Option<Since>,
+        swept: &Swept,
+        began: Instant,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.since = swept.since;
+        let more_of_the_dead = since.is_none() && swept.rescued + swept.failed > 0;
+        if swept.died || more_of_the_dead {
+            // Their holds are found by no other look.
+            self.whole = None;
+            return Some(Duration::ZERO);
+        }
+        if since.is_none() {
+            let took = now - began;
+            self.whole = (took > QUICK).then(|| now + took.saturating_mul(9));
+            return None;
+        }
+        self.whole.map(|due| due.saturating_duration_since(now))
+    }
+}
+
+/// A look over everything that takes no longer may be taken every time.
+const QUICK: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_looked_over_every_time_while_that_is_quick() {
+        let (mut reach, now) = (Reach::default(), Instant::now());
+        reach.swept(None, &swept(), now, now + QUICK);
+        assert_eq!(reach.next(now + QUICK), None);
+    }
+
+    fn swept() -> Swept {
+        Swept { since: Some(Since::default()), ..Swept::default() }
+    }
+
+    #[test]
+    fn a_look_over_everything_takes_a_tenth_of_the_time_at_most() {
+        let (mut reach, now) = (Reach::default(), Instant::now());
+        assert_eq!(reach.next(now), None);
+        let slow = now + Duration::from_millis(100);
+        assert_eq!(reach.swept(None, &swept(), now, slow), None);
+
+        let soon = slow + Duration::from_millis(899);
+        let since = reach.next(soon);
+        assert!(since.is_some());
+        assert_eq!(reach.swept(since, &swept(), soon, soon), Some(Duration::from_millis(1)));
+        assert_eq!(reach.next(soon + Duration::from_millis(1)), None);
+    }
+
+    #[test]
+    fn the_holds_of_a_process_that_died_are_looked_for_at_once_until_none_are_left() {
+        let (mut reach, now) = (Reach::default(), Instant::now());
+        let slow = now + Duration::from_secs(1);
+        reach.swept(None, &swept(), now, slow);
+        let since = reach.next(slow);
+
+        let died = Swept { died: true, ..swept() };
+        assert_eq!(reach.swept(since, &died, slow, slow), Some(Duration::ZERO));
+        assert_eq!(reach.next(slow), None);
+        let rescued = Swept { rescued: 1_000, ..swept() };
+        assert_eq!(reach.swept(None, &rescued, slow, slow), Some(Duration::ZERO));
+        assert_eq!(reach.next(slow), None);
+        assert_eq!(reach.swept(None, &swept(), now, slow), None);
+        assert!(reach.next(slow).is_some());
+    }
+}
