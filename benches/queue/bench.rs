@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::{plot::Point, progress::Progress};
+use crate::{plot::Line, progress::Progress};
 
 pub(crate) struct Bench {
     pub(crate) progress: Progress,
@@ -11,7 +11,7 @@ pub(crate) struct Bench {
     /// The library's drain rate, once it was measured in this run.
     pub(crate) drain_rate: Cell<Option<f64>>,
     /// Drain rates by backlog, once they were measured.
-    pub(crate) points: RefCell<Vec<Point>>,
+    pub(crate) lines: RefCell<Vec<Line>>,
 }
 
 impl Bench {

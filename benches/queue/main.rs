@@ -96,7 +96,7 @@ async fn play(options: &Options, server: &Server, chosen: &[&'static Workload]) 
         quick: options.quick,
         rounds,
         drain_rate: Cell::default(),
-        points: RefCell::default(),
+        lines: RefCell::default(),
     };
     let machine = Machine::look(server).await?;
     let mut workloads = Vec::new();
@@ -119,7 +119,7 @@ async fn play(options: &Options, server: &Server, chosen: &[&'static Workload]) 
     report.write(&options.json)?;
     println!("The figures as JSON: {}", options.json.display());
     if let Some(file) = &options.plot {
-        plot::draw(&bench.points.borrow(), file)?;
+        plot::draw(&bench.lines.borrow(), file)?;
         println!("The plot: {}", file.display());
     }
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -13,7 +13,7 @@ use clap::Parser;
 /// A throw-away PostgreSQL with fsync on is started, unless DATABASE_URL names one, in which every workload then
 /// gets a database of its own that is dropped afterwards.
 #[derive(Debug, Parser)]
-#[command(name = "make bench ARGS=\"..\"", version, after_help = EXAMPLES)]
+#[command(version, override_usage = "make bench ARGS=\"[OPTIONS] [WORKLOADS]...\"", after_help = EXAMPLES)]
 pub(crate) struct Options {
     /// The workloads to run, all of them unless named; see --list
     pub(crate) workloads: Vec<String>,
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Says which workloads there are, and what is asked of each
+    /// Says which workloads there are
     #[arg(long)]
     pub(crate) list: bool,
 

@@ -2,16 +2,13 @@
 
 use std::{fmt::Write, fs, path::Path};
 
-use serde::Serialize;
-
 use crate::{failure::Failure, rounds::Spread};
 
-/// The drain rates at one backlog.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Point {
-    pub(crate) backlog: f64,
-    pub(crate) ours: Spread,
-    pub(crate) bare: Spread,
+/// The drain rates of one setting, by backlog.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, Spread)>,
 }
 
 const WIDTH: f64 = 720.0;
@@ -19,20 +16,23 @@ const HEIGHT: f64 = 400.0;
 /// Left, right, top and bottom of the axes.
 const FRAME: [f64; 4] = [80.0, 690.0, 50.0, 340.0];
 
-/// Draws the points, the backlog on a logarithmic axis and the rate from zero.
-pub(crate) fn draw(points: &[Point], file: &Path) -> Result<(), Failure> {
-    if points.len() < 2 {
+const COLOURS: [&str; 2] = ["#c2410c", "#1d4ed8"];
+
+/// Draws the lines, the backlog on a logarithmic axis and the rate from zero.
+pub(crate) fn draw(lines: &[Line], file: &Path) -> Result<(), Failure> {
+    if lines.is_empty() {
         return Err("there are no rates to draw: run the workload flat too".into());
     }
-    let svg = picture(points).map_err(Failure::because("draw the plot"))?;
+    let svg = picture(lines).map_err(Failure::because("draw the plot"))?;
     fs::write(file, svg).map_err(Failure::because(&format!("write {}", file.display())))
 }
 
-fn picture(points: &[Point]) -> Result<String, std::fmt::Error> {
+fn picture(lines: &[Line]) -> Result<String, std::fmt::Error> {
     let [left, right, top, bottom] = FRAME;
-    let logs = points.iter().map(|point| point.backlog.log10());
-    let (first, last) = (logs.clone().fold(f64::INFINITY, f64::min), logs.fold(0.0, f64::max));
-    let highest = points.iter().map(|point| point.ours.max.max(point.bare.max)).fold(1.0, f64::max);
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let logs = || points().map(|(backlog, _)| backlog.log10());
+    let (first, last) = (logs().fold(f64::INFINITY, f64::min), logs().fold(0.0, f64::max));
+    let highest = points().map(|(_, rate)| rate.max).fold(1.0, f64::max);
     let step = round_step(highest / 5.0);
     let ceiling = (highest / step).ceil() * step;
     let x = |backlog: f64| left + (backlog.log10() - first) / (last - first) * (right - left);
@@ -52,16 +52,16 @@ fn picture(points: &[Point]) -> Result<String, std::fmt::Error> {
         writeln!(svg, r#"<text x="{:.1}" y="{:.1}" text-anchor="end">{rate:.0}</text>"#, left - 8.0, at + 4.0)?;
         rate += step;
     }
-    for point in points {
-        let at = x(point.backlog);
+    for (backlog, _) in lines.iter().take(1).flat_map(|line| &line.points) {
+        let at = x(*backlog);
         writeln!(svg, r##"<line x1="{at:.1}" x2="{at:.1}" y1="{bottom}" y2="{:.1}" stroke="#888"/>"##, bottom + 5.0)?;
         let anchor = r#"text-anchor="middle""#;
-        writeln!(svg, r#"<text x="{at:.1}" y="{:.1}" {anchor}>{:.0}</text>"#, bottom + 22.0, point.backlog)?;
+        writeln!(svg, r#"<text x="{at:.1}" y="{:.1}" {anchor}>{backlog:.0}</text>"#, bottom + 22.0)?;
     }
-    let ours: Vec<_> = points.iter().map(|point| (x(point.backlog), point.ours)).collect();
-    let bare: Vec<_> = points.iter().map(|point| (x(point.backlog), point.bare)).collect();
-    series(&mut svg, &bare, y, "#999", "bare loop", 0.0)?;
-    series(&mut svg, &ours, y, "#c2410c", "actix-job-queue", 130.0)?;
+    for ((number, line), colour) in lines.iter().enumerate().zip(COLOURS.into_iter().cycle()) {
+        let points: Vec<_> = line.points.iter().map(|(backlog, rate)| (x(*backlog), *rate)).collect();
+        series(&mut svg, &points, y, colour, &line.name, 160.0 * number as f64)?;
+    }
     writeln!(svg, "</svg>")?;
     Ok(svg)
 }

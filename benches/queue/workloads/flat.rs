@@ -8,7 +8,7 @@ use crate::{
     field::{Field, insert},
     figure::{Ask, Figure},
     measure::{self, DONE, FIRST, RATE, task},
-    plot::Point,
+    plot::Line,
     rounds::{Sample, interleave},
 };
 
@@ -50,10 +50,10 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
             figures.push(if place == bare { figure } else { figure.asked(Ask::RatioAtLeast(0.9)) });
         }
     }
-    for (number, backlog) in backlogs.iter().enumerate() {
-        let point =
-            Point { backlog: *backlog as f64, ours: of(0, number).spread(RATE)?, bare: of(bare, number).spread(RATE)? };
-        bench.points.borrow_mut().push(point);
+    for (place, duty) in duties.iter().enumerate().filter(|(place, _)| *place != bare) {
+        let point = |(number, backlog): (usize, &u64)| Ok((*backlog as f64, of(place, number).spread(RATE)?));
+        let points = backlogs.iter().enumerate().map(point).collect::<Result<_, Failure>>()?;
+        bench.lines.borrow_mut().push(Line { name: duty.to_string(), points });
     }
     Ok(figures)
 }
