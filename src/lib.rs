@@ -9,6 +9,7 @@ mod job;
 mod migrate;
 mod name;
 mod perform;
+mod prepared;
 mod queue;
 mod run;
 mod running;
@@ -26,6 +27,7 @@ pub use crate::{
     job::{Job, NewJob, ParamsError, State, UnknownState},
     migrate::MigrationSql,
     name::{NameError, QueueName},
+    prepared::PreparedEnqueue,
     queue::{Queue, QueueBuilder},
     run::{backoff::Backoff, gather::Batching, hold::Cancelled},
     running::{Queues, Running, ShutdownReport},

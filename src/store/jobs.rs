@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
-use tokio_postgres::GenericClient;
+use tokio_postgres::{GenericClient, Row, Statement};
 
 use super::Store;
 use crate::{
@@ -78,23 +78,48 @@ impl Store {
     }
 
     async fn enqueue_one<C: GenericClient + Sync>(&self, client: &C, job: &NewJob) -> Result<Vec<i64>, DatabaseError> {
-        let params: (&(dyn ToSql + Sync), Type) = match &job.params {
-            RawParams::Json(text) => (text, Type::TEXT),
-            RawParams::Binary(bytes) => (bytes, Type::BYTEA),
-        };
         let (at, delay) = times(job.when);
-        let parameters = [
-            params,
-            (&at, Type::TIMESTAMPTZ),
-            (&delay, Type::FLOAT8),
-            (&job.max_attempts, Type::INT4),
-            (&job.priority, Type::INT4),
-            (&job.notify, Type::TEXT),
-        ];
-        let rows = client
-            .query_typed(&self.sql.enqueue_one, &parameters)
+        let values = one(job, &at, &delay);
+        let parameters: Vec<_> = values.into_iter().zip(self.types_of_one()).collect();
+        let rows = client.query_typed(&self.sql.enqueue_one, &parameters).await;
+        self.only_id(rows)
+    }
+
+    /// Plans the insert of one job on a connection that is its caller's own.
+    pub(crate) async fn prepare_enqueue<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+    ) -> Result<Statement, DatabaseError> {
+        client
+            .prepare_typed(&self.sql.enqueue_one, &self.types_of_one())
             .await
-            .map_err(|error| DatabaseError::statement(self.attempted("enqueue a job"), error))?;
+            .map_err(|error| DatabaseError::statement(self.attempted("prepare to enqueue jobs"), error))
+    }
+
+    /// Inserts a job by what was planned on the client's connection.
+    #[allow(clippy::disallowed_methods, reason = "the caller has prepared it on a connection of its own")]
+    pub(crate) async fn enqueue_prepared<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        statement: &Statement,
+        job: &NewJob,
+    ) -> Result<Vec<i64>, EnqueueError> {
+        self.check_kind(job)?;
+        let (at, delay) = times(job.when);
+        let rows = client.query(statement, &one(job, &at, &delay)).await;
+        Ok(self.only_id(rows)?)
+    }
+
+    fn types_of_one(&self) -> [Type; 6] {
+        let params = match self.kind {
+            ParamsKind::Json => Type::TEXT,
+            ParamsKind::Binary => Type::BYTEA,
+        };
+        [params, Type::TIMESTAMPTZ, Type::FLOAT8, Type::INT4, Type::INT4, Type::TEXT]
+    }
+
+    fn only_id(&self, rows: Result<Vec<Row>, tokio_postgres::Error>) -> Result<Vec<i64>, DatabaseError> {
+        let rows = rows.map_err(|error| DatabaseError::statement(self.attempted("enqueue a job"), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
 
@@ -127,6 +152,15 @@ impl Store {
             .map_err(|error| DatabaseError::statement(self.attempted("requeue failed jobs"), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
+}
+
+/// The parameters of the insert of one job.
+fn one<'a>(job: &'a NewJob, at: &'a Option<DateTime<Utc>>, delay: &'a Option<f64>) -> [&'a (dyn ToSql + Sync); 6] {
+    let params: &(dyn ToSql + Sync) = match &job.params {
+        RawParams::Json(text) => text,
+        RawParams::Binary(bytes) => bytes,
+    };
+    [params, at, delay, &job.max_attempts, &job.priority, &job.notify]
 }
 
 /// When a job is to run: at a time, or so many seconds from now.

@@ -168,3 +168,26 @@ async fn sqlx_enqueues_into_a_binary_queue_and_one_of_any_name() {
     running.shutdown().await;
     assert_eq!(bench.number("SELECT count(*) FROM done WHERE queue = '7'").await, 1);
 }
+
+/// A plan that the connection keeps changes nothing of what is enqueued.
+#[actix::test]
+async fn a_prepared_enqueue_puts_the_same_job_into_the_callers_transaction() {
+    let bench = Bench::new().await;
+    let mut client = bench.db.client().await;
+    let prepared = bench.jobs.prepare(&client).await.unwrap();
+    let job = || job().priority(3).max_attempts(2).notify("done").schedule_in(std::time::Duration::from_secs(60));
+
+    let transaction = client.transaction().await.unwrap();
+    prepared.enqueue(&transaction, job()).await.unwrap();
+    transaction.rollback().await.unwrap();
+    let plain = bench.jobs.enqueue(&client, job()).await.unwrap();
+    let planned = prepared.enqueue(&client, job()).await.unwrap();
+
+    assert_eq!(bench.number("SELECT count(*) FROM jobs").await, 2, "what was rolled back is not there");
+    let same = format!(
+        "SELECT count(DISTINCT (params, priority, max_attempts, notify, state)) = 1
+            AND max(schedule) - min(schedule) < interval '30 s'
+           FROM jobs WHERE id IN ({plain}, {planned})"
+    );
+    assert!(bench.flag(&same).await);
+}

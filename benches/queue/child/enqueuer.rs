@@ -18,17 +18,25 @@ pub(crate) fn new_job(n: u64, at: Option<u64>) -> Result<NewJob, Failure> {
 }
 
 /// So many callers enqueue one job a commit.
-pub(crate) async fn one_by_one(task: &Task, callers: u32, stage: &Stage) -> Result<(), Failure> {
+pub(crate) async fn one_by_one(task: &Task, callers: u32, prepared: bool, stage: &Stage) -> Result<(), Failure> {
     let queue = queue(task).await?;
     let clients = try_join_all((0..callers).map(|_| connect(&task.url))).await?;
     stage.ready().await;
     stage.tally.begin();
     let next = Cell::new(0);
     let call = async |client: tokio_postgres::Client| {
+        let plan = match prepared {
+            true => Some(queue.prepare(&client).await.map_err(Failure::because("prepare to enqueue"))?),
+            false => None,
+        };
         while next.get() < task.wanted && !stage.has_ended() {
             next.set(next.get() + 1);
             let job = new_job(next.get(), None)?;
-            queue.enqueue(&client, job).await.map_err(Failure::because("enqueue a job"))?;
+            let enqueued = match &plan {
+                Some(plan) => plan.enqueue(&client, job).await,
+                None => queue.enqueue(&client, job).await,
+            };
+            enqueued.map_err(Failure::because("enqueue a job"))?;
             stage.tally.done(1);
         }
         Ok::<_, Failure>(())

@@ -62,7 +62,7 @@ async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {
     match task.duty {
         Duty::Work { max_demand, handler } => Worker { max_demand, handler }.work(task, stage).await,
         Duty::Queues { queues } => worker::work_many(task, queues, stage).await,
-        Duty::Enqueue { callers } => enqueuer::one_by_one(task, callers, stage).await,
+        Duty::Enqueue { callers, prepared } => enqueuer::one_by_one(task, callers, prepared, stage).await,
         Duty::EnqueueMany { size } => enqueuer::many(task, size, stage).await,
         Duty::Load { rate, warm_up } => load::generate(task, rate, warm_up, stage).await,
         Duty::Latency { pause_ms } => latency::measure(task, pause_ms, stage).await,

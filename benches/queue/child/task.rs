@@ -21,7 +21,7 @@ pub(crate) enum Duty {
     /// The library's workers on so many queues, named by the table and a number.
     Queues { queues: u32 },
     /// The library's enqueueing, one job a commit.
-    Enqueue { callers: u32 },
+    Enqueue { callers: u32, prepared: bool },
     /// The library's enqueueing, so many jobs a call.
     EnqueueMany { size: u64 },
     /// The library's enqueueing at a steady rate, each job with its time.
@@ -76,7 +76,8 @@ impl fmt::Display for Duty {
                 }
             }
             Duty::Queues { queues } => write!(f, "{queues} queues"),
-            Duty::Enqueue { callers } => write!(f, "{callers} callers of enqueue"),
+            Duty::Enqueue { callers, prepared: false } => write!(f, "{callers} callers of enqueue"),
+            Duty::Enqueue { callers, prepared: true } => write!(f, "{callers} callers of enqueue, prepared"),
             Duty::EnqueueMany { size } => write!(f, "enqueue_many of {size}"),
             Duty::Load { rate, .. } => write!(f, "{rate:.0} jobs a second"),
             Duty::Latency { .. } => f.write_str("one job at a time"),

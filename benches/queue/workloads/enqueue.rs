@@ -22,8 +22,8 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     field.run(&[BARE_TABLE]).await?;
     let mut figures = Vec::new();
     for callers in [1, 20] {
-        figures.push(compare(bench, field, callers, true).await?.asked(Ask::RatioAtLeast(0.9)));
-        figures.push(compare(bench, field, callers, false).await?);
+        figures.extend(compare(bench, field, callers, true).await?.map(|figure| figure.asked(Ask::RatioAtLeast(0.9))));
+        figures.extend(compare(bench, field, callers, false).await?);
     }
     Ok(figures)
 }
@@ -47,11 +47,11 @@ pub(super) async fn run_with_delay(bench: &Bench, field: &Field<'_>) -> Outcome 
             .await
             .map_err(Failure::because("set commit_delay, which only a superuser may: leave this workload out"))?;
     }
-    Ok(vec![compare(bench, field, 20, true).await?.asked(Ask::RatioAtLeast(0.9))])
+    Ok(compare(bench, field, 20, true).await?.map(|figure| figure.asked(Ask::RatioAtLeast(0.9))).into())
 }
 
 /// Ours and the bare inserts beside a worker that is busy with what it holds, or idle and waiting for jobs.
-async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> Result<Figure, Failure> {
+async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> Result<[Figure; 2], Failure> {
     let jobs = match (callers, busy) {
         (1, _) => bench.size(5_000, 300),
         (_, true) => bench.size(20_000, 2_000),
@@ -59,7 +59,11 @@ async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> 
     };
     // What is only for information need not be exact in a short run.
     let rounds = if busy { bench.rounds } else { bench.size(bench.rounds, 1) };
-    let contenders = [Duty::Enqueue { callers }, Duty::BareEnqueue { callers }];
+    let contenders = [
+        Duty::Enqueue { callers, prepared: true },
+        Duty::BareEnqueue { callers },
+        Duty::Enqueue { callers, prepared: false },
+    ];
     let worker = if busy { "busy worker" } else { "idle worker" };
     let series = interleave(rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {rounds}, {duty}, {worker}"));
@@ -72,10 +76,11 @@ async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> 
         Ok(sample)
     })
     .await?;
-    let [ours, bare] = &series[..] else {
+    let [prepared, bare, plain] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
-    Figure::beside(format!("{}, {worker} / {}", contenders[0], contenders[1]), RATE, ours, bare)
+    let beside = |duty: &Duty, ours| Figure::beside(format!("{duty}, {worker} / {}", contenders[1]), RATE, ours, bare);
+    Ok([beside(&contenders[0], prepared)?, beside(&contenders[2], plain)?])
 }
 
 async fn start_worker(bench: &Bench, field: &Field<'_>, busy: bool) -> Result<Child, Failure> {
