@@ -244,7 +244,11 @@ impl Database {
             if steer {
                 let (steered, answer) =
                     futures_util::join!(client.batch_execute(STEER), plans.query(client, sql, parameters));
-                steered.and(answer)
+                if let Err(error) = steered {
+                    // The statement has taken effect all the same, or tells itself why not.
+                    log::debug!("could not steer the planner: {}", crate::text::line(&error));
+                }
+                answer
             } else {
                 plans.query(client, sql, parameters).await
             }
