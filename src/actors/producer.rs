@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
-    StreamHandler, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
+    WrapFuture,
 };
 use tokio::{sync::oneshot, time::Instant};
 use tokio_stream::wrappers::WatchStream;
@@ -41,7 +41,7 @@ pub(crate) struct ProducerActor {
     waiting: Waiting,
     progress: Progress,
     /// A claim from the beginning is planned.
-    beginning: Option<SpawnHandle>,
+    beginning: bool,
     /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
@@ -100,7 +100,7 @@ impl ProducerActor {
             subscription,
             waiting: Waiting::default(),
             progress: Progress::default(),
-            beginning: None,
+            beginning: false,
             claiming: false,
             again: false,
             failures: 0,
@@ -179,13 +179,14 @@ impl ProducerActor {
 
     /// Has what nobody can be told of be found, if no other claim comes soon.
     fn plan_beginning(&mut self, ctx: &mut Context<Self>) {
-        if self.beginning.is_none()
+        if !self.beginning
             && let Some(delay) = self.progress.beginning_in(Instant::now())
         {
-            self.beginning = Some(ctx.run_later(delay, |act, ctx| {
-                act.beginning = None;
+            self.beginning = true;
+            ctx.run_later(delay, |act, ctx| {
+                act.beginning = false;
                 act.claim(ctx);
-            }));
+            });
         }
     }
 
