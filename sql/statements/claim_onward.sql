@@ -67,25 +67,7 @@ WITH late AS MATERIALIZED (
                   AND id NOT IN (SELECT id FROM picked)
                 ORDER BY priority, schedule, id
                 LIMIT 1) AS job
-), claimed AS (
-    UPDATE {table} AS job
-       SET state = 'RESERVED',
-           expires = now() + make_interval(secs => $2),
-           node = $3,
-           updated_at = now()
-      FROM picked
-     WHERE job.id = picked.id
-    RETURNING job.id, job.lease, job.attempt, job.max_attempts, job.priority, job.schedule, job.inserted_at,
-              job.notify, {kind} AS kind, job.params
-), alive AS (
-    INSERT INTO {schema}.job_queue_nodes AS known (node, name, dead_at)
-    SELECT $3, $5, now() + make_interval(secs => $4)
-     WHERE EXISTS (SELECT FROM claimed)
-    ON CONFLICT (node) DO UPDATE
-       SET dead_at = EXCLUDED.dead_at
-     -- Most claims find the heartbeat fresh and leave its row alone.
-     WHERE known.dead_at < now() + make_interval(secs => $4 * 0.75)
-), writers AS MATERIALIZED (
+), {reservation}, writers AS MATERIALIZED (
     -- Whoever waits for the lock counts too: its statement has begun. A prepared transaction has no start.
     SELECT array_agg(held.virtualtransaction) AS transactions,
            array_agg((SELECT session.xact_start FROM pg_stat_get_activity(held.pid) AS session)) AS starts

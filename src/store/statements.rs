@@ -36,8 +36,8 @@ impl Statements {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
             enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
-            claim: fill(include_str!("../../sql/statements/claim.sql")),
-            claim_onward: fill(include_str!("../../sql/statements/claim_onward.sql")),
+            claim: claim(include_str!("../../sql/statements/claim.sql"), name, kind),
+            claim_onward: claim(include_str!("../../sql/statements/claim_onward.sql"), name, kind),
             claim_index: fill(include_str!("../../sql/statements/claim_index.sql")),
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
@@ -81,6 +81,14 @@ pub(crate) fn complete_with(name: &QueueName, kind: ParamsKind, written: &str, p
         "id" => Some(format!("${}", parameters + 1)),
         "lease" => Some(format!("${}", parameters + 2)),
         "written" => Some(written.to_owned()),
+        hole => of_queue(hole, name, kind),
+    })
+}
+
+/// A claim: its own way to pick jobs, and the reservation of those that is the same for all.
+fn claim(template: &str, name: &QueueName, kind: ParamsKind) -> String {
+    fill_holes(template, |hole| match hole {
+        "reservation" => Some(fill(include_str!("../../sql/statements/reservation.sql"), name, kind)),
         hole => of_queue(hole, name, kind),
     })
 }

@@ -1,0 +1,21 @@
+-- Guarantees that the jobs picked are reserved, and that a process which holds jobs counts as alive from the same
+-- commit on. Part of each claim, whose parameters $2 to $5 it takes.
+claimed AS (
+    UPDATE {table} AS job
+       SET state = 'RESERVED',
+           expires = now() + make_interval(secs => $2),
+           node = $3,
+           updated_at = now()
+      FROM picked
+     WHERE job.id = picked.id
+    RETURNING job.id, job.lease, job.attempt, job.max_attempts, job.priority, job.schedule, job.inserted_at,
+              job.notify, {kind} AS kind, job.params
+), alive AS (
+    INSERT INTO {schema}.job_queue_nodes AS known (node, name, dead_at)
+    SELECT $3, $5, now() + make_interval(secs => $4)
+     WHERE EXISTS (SELECT FROM claimed)
+    ON CONFLICT (node) DO UPDATE
+       SET dead_at = EXCLUDED.dead_at
+     -- Most claims find the heartbeat fresh and leave its row alone.
+     WHERE known.dead_at < now() + make_interval(secs => $4 * 0.75)
+)
