@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_job_queue::{BatchContext, Batching, CompletionError, Context, DatabaseOptions, Handlers, Job, Listen};
+use actix_job_queue::{
+    BatchContext, Batching, CompletionError, Context, DatabaseOptions, Handlers, Job, Listen, Queue, QueueBuilder,
+};
 use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 
@@ -17,12 +19,18 @@ use crate::{
 /// A COMMIT as the simple protocol sends it: the library's own statements only speak of it.
 const COMMIT: &str = "COMMIT\0";
 
-/// Performs one job through a proxy that is in `fault` at the first attempt; what its commits came to.
-async fn commits_under(db: &TestDb, fault: Mode) -> Vec<Result<(), CompletionError>> {
+/// A queue behind a proxy, which LISTENs past it.
+async fn proxied(db: &TestDb, set: impl FnOnce(QueueBuilder) -> QueueBuilder) -> (Arc<Proxy>, Queue) {
     migrated(&db.url()).await;
     let proxy = Arc::new(Proxy::start(db.address()).await);
     let options = DatabaseOptions::new().listen(Listen::At(db.url()));
-    let jobs = queue(&proxy.url(&db.name), options, |queue| queue).await;
+    let jobs = queue(&proxy.url(&db.name), options, set).await;
+    (proxy, jobs)
+}
+
+/// Performs one job through a proxy that is in `fault` at the first attempt; what its commits came to.
+async fn commits_under(db: &TestDb, fault: Mode) -> Vec<Result<(), CompletionError>> {
+    let (proxy, jobs) = proxied(db, |queue| queue).await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let handlers = Handlers::new().any(move |job: Job<Entry>, mut ctx: Context| {
         let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
@@ -68,10 +76,7 @@ async fn a_commit_that_does_not_reach_the_server_is_found_not_to_have_happened_a
 
 /// Performs a batch of three through a proxy that is in `fault` while it has company; what its commits came to.
 async fn batch_commits_under(db: &TestDb, fault: Mode) -> Vec<(usize, Result<(), CompletionError>)> {
-    migrated(&db.url()).await;
-    let proxy = Arc::new(Proxy::start(db.address()).await);
-    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
-    let jobs = queue(&proxy.url(&db.name), options, |queue| queue.arbiters(1).max_demand(3)).await;
+    let (proxy, jobs) = proxied(db, |queue| queue.arbiters(1).max_demand(3)).await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let handler = move |jobs: Vec<Job<Entry>>, mut ctx: BatchContext| {
         let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
@@ -126,10 +131,7 @@ async fn a_batch_whose_commit_does_not_reach_the_server_is_performed_again_each_
 #[actix::test]
 async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_does_not_run_again() {
     let db = TestDb::new().await;
-    migrated(&db.url()).await;
-    let proxy = Arc::new(Proxy::start(db.address()).await);
-    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
-    let jobs = queue(&proxy.url(&db.name), options, |queue| queue).await;
+    let (proxy, jobs) = proxied(&db, |queue| queue).await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let handlers = Handlers::new().any({
         let proxy = Arc::clone(&proxy);
@@ -159,10 +161,7 @@ async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_do
 /// Performs one job by `complete_with` through a proxy that is in `fault` at first; how often its handler ran.
 async fn completes_with_one_statement_under(fault: Mode) -> usize {
     let db = TestDb::new().await;
-    migrated(&db.url()).await;
-    let proxy = Arc::new(Proxy::start(db.address()).await);
-    let options = DatabaseOptions::new().listen(Listen::At(db.url()));
-    let jobs = queue(&proxy.url(&db.name), options, |queue| queue).await;
+    let (proxy, jobs) = proxied(&db, |queue| queue).await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let handlers = Handlers::new().any({
         let proxy = Arc::clone(&proxy);
