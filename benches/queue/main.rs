@@ -8,6 +8,7 @@ mod child;
 #[path = "../../tests/support/cluster.rs"]
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 mod cluster;
+#[path = "../../tests/support/failure.rs"]
 mod failure;
 mod field;
 mod figure;

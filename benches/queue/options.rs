@@ -45,7 +45,7 @@ pub(crate) struct Options {
 
 const EXAMPLES: &str = "\
 Examples:
-  make bench                              everything, which takes an hour and 10 GB of disk
+  make bench                              everything, with tens of millions of rows: long, and much disk
   make bench ARGS=\"--quick\"               everything, smaller
   make bench ARGS=\"drain tx\"              two workloads
   make bench ARGS=\"flat --plot flat.svg\"  one workload with its picture

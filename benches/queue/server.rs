@@ -116,6 +116,12 @@ impl Server {
     }
 }
 
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Failure::because("run a statement of the benchmark")(error)
+    }
+}
+
 /// A plain connection, which lasts as long as its client.
 pub(crate) async fn connect(url: &str) -> Result<Client, Failure> {
     let (client, connection) =

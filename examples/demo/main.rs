@@ -7,6 +7,7 @@ mod children;
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 mod cluster;
 mod crowd;
+#[path = "../../tests/support/failure.rs"]
 mod failure;
 mod http;
 mod ledger;

@@ -1,4 +1,4 @@
-//! The one error of the demo: a sentence for the person in front of it.
+//! The one error of the demo and of the benchmark: a sentence for the person in front of it.
 
 use std::{error::Error, fmt};
 

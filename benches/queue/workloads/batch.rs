@@ -3,15 +3,14 @@
 use super::{
     Outcome,
     drain::{DEMANDS, best_after},
-    tx::{EFFECTS, written},
+    tx::{EFFECTS, write_all},
 };
 use crate::{
     bench::Bench,
     child::{Duty, Handler},
     field::Field,
     figure::{Ask, Figure},
-    measure::{self, CLIENT_CPU, COMMITS, RATE, SERVER_CPU, task},
-    rounds::interleave,
+    measure::{CLIENT_CPU, COMMITS, RATE, SERVER_CPU},
 };
 
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
@@ -23,15 +22,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         best_after(bench, field, "jobs", jobs, |connections| Duty::BareBatch { connections }, empty).await?;
     let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Batch });
     let contenders = [newcomer, Duty::BareBatch { connections }, many];
-    let series = interleave(bench.rounds, &contenders, async |round, duty| {
-        bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
-        field.run(&["TRUNCATE effects"]).await?;
-        field.fill("jobs", jobs).await?;
-        let sample = measure::alone(bench, field, &task(field, "jobs", jobs, duty.clone())).await?;
-        written(field, jobs).await?;
-        Ok(sample)
-    })
-    .await?;
+    let series = write_all(bench, field, jobs, &contenders).await?;
     let [newcomer, bare, many] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };

@@ -8,7 +8,7 @@ use crate::{
     field::Field,
     figure::{Ask, Figure},
     measure::{self, CLIENT_CPU, COMMITS, RATE, SERVER_CPU, task},
-    rounds::interleave,
+    rounds::{Series, interleave},
 };
 
 /// Where handlers write: a second row for a job would be refused.
@@ -25,15 +25,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let [newcomer_begins, many_begin] =
         DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Transaction });
     let contenders = [newcomer, Duty::BareTx { connections: CONNECTIONS }, many, newcomer_begins, many_begin];
-    let series = interleave(bench.rounds, &contenders, async |round, duty| {
-        bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
-        field.run(&["TRUNCATE effects"]).await?;
-        field.fill("jobs", jobs).await?;
-        let sample = measure::alone(bench, field, &task(field, "jobs", jobs, duty.clone())).await?;
-        written(field, jobs).await?;
-        Ok(sample)
-    })
-    .await?;
+    let series = write_all(bench, field, jobs, &contenders).await?;
     let bare = &series[1];
     let mut figures = Vec::new();
     for place in [0, 2, 3, 4] {
@@ -50,8 +42,26 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     Ok(figures)
 }
 
+/// Rounds of contenders that each perform all jobs and write a row for each.
+pub(super) async fn write_all(
+    bench: &Bench,
+    field: &Field<'_>,
+    jobs: u64,
+    contenders: &[Duty],
+) -> Result<Vec<Series>, Failure> {
+    interleave(bench.rounds, contenders, async |round, duty| {
+        bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
+        field.run(&["TRUNCATE effects"]).await?;
+        field.fill("jobs", jobs).await?;
+        let sample = measure::alone(bench, field, &task(field, "jobs", jobs, duty.clone())).await?;
+        written(field, jobs).await?;
+        Ok(sample)
+    })
+    .await
+}
+
 /// A loop that loses rows is no match for one that does not.
-pub(super) async fn written(field: &Field<'_>, jobs: u64) -> Result<(), Failure> {
+async fn written(field: &Field<'_>, jobs: u64) -> Result<(), Failure> {
     let rows = field.number("SELECT count(*) FROM effects").await?;
     let left = field.number("SELECT count(*) FROM jobs").await?;
     if rows == jobs as f64 && left == 0.0 {
