@@ -207,6 +207,18 @@ pub enum CompletionError {
         /// The lease that was held.
         lease: i64,
     },
+    /// This process could not tell the database for `dead_after` that it lives, so the job may be another's by now.
+    #[error(
+        "job {id} of queue {queue} was not completed, since this process could not tell the database for {dead_after:?} that it lives, and others may perform the job by now: nothing of its completion was kept"
+    )]
+    Unheard {
+        /// The queue.
+        queue: String,
+        /// The job.
+        id: i64,
+        /// How long the process was not heard of.
+        dead_after: std::time::Duration,
+    },
     /// An earlier statement of the completion failed and its error was dropped; the server rolled back.
     #[error(
         "the completion of job {id} of queue {queue} was rolled back: one of its statements had failed. Return that error, or wrap the statement in a savepoint"

@@ -68,7 +68,7 @@ impl Queues {
         let mut nodes = Vec::with_capacity(self.0.len());
         for (queue, _) in &self.0 {
             let id = queue.store.register_node(&name).await?;
-            nodes.push(Arc::new(Node { id, name: name.clone(), dead_after: queue.settings.dead_after }));
+            nodes.push(Arc::new(Node::new(id, name.clone(), queue.settings.dead_after)));
         }
         let threads = Arc::new(Threads::start(io, threads).map_err(StartError::Arbiter)?);
         // Nothing fails from here on, so that all queues start or none does.
@@ -82,7 +82,7 @@ impl Queues {
                     (Arc::clone(&shared), Arc::new(handlers), Arc::clone(&threads), control.clone());
                 move |_| SupervisorActor::new(shared, handlers, threads, control, table)
             });
-            log::info!("queue {} runs here as process {}", shared.store.name, shared.node.id);
+            log::info!("queue {} runs here as process {}", shared.store.name, shared.node.number());
             running.push(RunningQueue { shared, supervisor });
         }
         Ok(Running { queues: running, threads })
@@ -266,7 +266,7 @@ impl RunningQueue {
     }
 
     async fn end(&self) {
-        if let Err(error) = self.shared.store.retire_node(&self.shared.node).await {
+        if let Err(error) = self.shared.store.retire_node(self.shared.node.number()).await {
             log::debug!("{}", text::line(&error));
         }
         if self.supervisor.send(Halt).await.is_err() {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::DatabaseError,
-    run::{backoff::reconnect_delay, care, reach::Reach, shared::Shared, wake},
+    run::{backoff::reconnect_delay, care, node::BEATS, reach::Reach, shared::Shared, wake},
     store::{Since, Swept},
 };
 
@@ -125,7 +125,7 @@ impl Actor for PollerActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.notify(Sweep);
-        ctx.run_interval(self.shared.settings.dead_after / care::BEATS, |_, ctx| ctx.notify(Beat));
+        ctx.run_interval(self.shared.settings.dead_after / BEATS, |_, ctx| ctx.notify(Beat));
     }
 }
 
@@ -166,7 +166,16 @@ impl Handler<Beat> for PollerActor {
     type Result = ();
 
     fn handle(&mut self, _: Beat, ctx: &mut Self::Context) {
-        if self.beating || self.shared.holds.is_empty() {
+        self.shared.take_pulse();
+        if self.shared.holds.is_empty() {
+            return;
+        }
+        let left = self.shared.node.left(std::time::Instant::now());
+        if left <= self.shared.settings.dead_after / BEATS {
+            // Nobody hears of this process, and its time is over before the next beat.
+            ctx.run_later(left, |act, _| act.shared.take_pulse());
+        }
+        if self.beating {
             return;
         }
         self.beating = true;

@@ -9,7 +9,7 @@ use tokio_stream::wrappers::WatchStream;
 
 use super::{
     members::{Halt, Lifeline, MAILBOX, Members},
-    poller::Looked,
+    poller::{Looked, Sweep},
     worker::{Perform, WorkerActor},
 };
 use crate::{
@@ -126,12 +126,24 @@ impl ProducerActor {
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         let onward = self.progress.next(began);
+        let poller = self.members.poller();
         let claim = async move {
             let (store, patience, node) = (&shared.store, shared.settings.reservation_timeout, &shared.node);
-            match onward {
-                Some(onward) => store.claim_onward(wanted, patience, node, &onward).await,
-                None => store.claim(wanted, patience, node).await,
+            if shared.revive().await?
+                && let Some(poller) = poller
+                && poller.try_send(Sweep).is_err()
+            {
+                log::debug!("the poller is being replaced");
             }
+            let sent = std::time::Instant::now();
+            let claim = match onward {
+                Some(onward) => store.claim_onward(wanted, patience, node, &onward).await?,
+                None => store.claim(wanted, patience, node).await?,
+            };
+            if !claim.jobs.is_empty() {
+                shared.heard(|node| node.claimed(sent));
+            }
+            Ok(claim)
         };
         ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| {
             if let Ok(claim) = &claim {

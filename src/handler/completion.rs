@@ -7,6 +7,7 @@ use std::{
 
 use tokio_postgres::Transaction;
 
+use super::context::vouch;
 use crate::{
     error::{CompletionError, DatabaseError},
     run::{
@@ -69,10 +70,11 @@ impl<'a> Completion<'a> {
     /// transaction, until it knows.
     ///
     /// # Errors
-    /// Nothing of the completion was kept: a statement in it had failed, it was ended by SQL, or the
+    /// Nothing of the completion was kept: this process was silent for so long that others may have the job, a statement in it had failed, it was ended by SQL, or the
     /// database refused the commit or could not be asked about it in time.
     pub async fn commit(self) -> Result<Completed, CompletionError> {
         let holds = self.holds.clone();
+        holds.iter().try_for_each(|hold| vouch(&self.store, hold))?;
         complete_by(&holds, self.end()).await?;
         Ok(Completed::of(&holds))
     }

@@ -98,13 +98,14 @@ impl Context {
     ) -> Result<Completed, CompletionError> {
         let Surroundings { store, .. } = &self.opener.surroundings;
         let lease = self.hold.lease;
+        self.opener.surroundings.vouch(&self.hold)?;
         let write = Write::new(sql, parameters).map_err(|problem| CompletionError::Statement {
             queue: store.name.to_string(),
             id: lease.id,
             problem,
         })?;
         // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
-        let removal = store.database.io().spawn(complete_with(store.clone(), lease, write, self.hold.deadline));
+        let removal = store.database.io().spawn(complete_with(store.clone(), Arc::clone(&self.hold), write));
         let removal = async {
             match removal.await {
                 Ok(Ok(true)) => Ok(()),
@@ -167,7 +168,8 @@ impl Surroundings {
 
     /// Removes a job by a statement that it shares with others.
     pub(super) async fn remove(&self, hold: &Hold) -> Result<(), CompletionError> {
-        match self.desk.complete(hold.lease).await? {
+        self.vouch(hold)?;
+        match self.desk.complete(hold.lease, &hold.life).await? {
             Settlement::Completed => Ok(()),
             Settlement::Busy => Err(DatabaseError::Silent {
                 attempted: format!("remove job {}, whose row somebody keeps locked,", hold.lease.id),
@@ -179,6 +181,11 @@ impl Surroundings {
                 Err(self.lost(hold.lease))
             }
         }
+    }
+
+    /// Refuses the completion of a job that others may perform by now, since this process was silent for too long.
+    fn vouch(&self, hold: &Hold) -> Result<(), CompletionError> {
+        vouch(&self.store, hold)
     }
 
     fn lost(&self, job: Lease) -> CompletionError {
@@ -201,6 +208,7 @@ impl Opener {
         let Some((hold, others)) = holds.split_first() else {
             return Err(CompletionError::NothingLeft { queue: store.name.to_string() });
         };
+        holds.iter().try_for_each(|hold| self.surroundings.vouch(hold))?;
         let attempted = format!("complete job {}{} of queue {}", hold.lease.id, beside(others.len()), store.name);
         // The connection before may still be busy with a rollback; it waits for that in the pool.
         self.connections = Default::default();
@@ -235,6 +243,18 @@ impl Opener {
     }
 }
 
+pub(super) fn vouch(store: &Store, hold: &Hold) -> Result<(), CompletionError> {
+    if hold.life.goes_on() {
+        return Ok(());
+    }
+    hold.cancel(Cancelled::Unheard);
+    Err(CompletionError::Unheard {
+        queue: store.name.to_string(),
+        id: hold.lease.id,
+        dead_after: hold.life.dead_after(),
+    })
+}
+
 /// For the text of an error.
 fn beside(others: usize) -> String {
     if others == 0 { String::new() } else { format!(" and {others} others") }
@@ -243,7 +263,8 @@ fn beside(others: usize) -> String {
 /// Sends the removal with its write until the database has answered; whether the job was this attempt's to the
 /// end. Sent twice, it takes effect once: the lease fences the second. Where the answer to one was lost, a job
 /// whose row is gone went by it.
-async fn complete_with(store: Store, job: Lease, write: Write, deadline: Instant) -> Result<bool, DatabaseError> {
+async fn complete_with(store: Store, hold: Arc<Hold>, write: Write) -> Result<bool, DatabaseError> {
+    let (job, deadline) = (hold.lease, hold.deadline);
     let mut failures = 0;
     let mut ambiguous = false;
     loop {
@@ -252,7 +273,12 @@ async fn complete_with(store: Store, job: Lease, write: Write, deadline: Instant
             answer => answer,
         };
         match answer {
-            Err(error) if error.is_passing() && (ambiguous || error.is_ambiguous()) && Instant::now() < deadline => {
+            Err(error)
+                if error.is_passing()
+                    && (ambiguous || error.is_ambiguous())
+                    && Instant::now() < deadline
+                    && hold.life.goes_on() =>
+            {
                 ambiguous = true;
                 tokio::time::sleep(reconnect_delay(failures)).await;
                 failures += 1;

@@ -50,7 +50,7 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
     let timeout = timeout.unwrap_or(shared.settings.execution_timeout);
     let backoff = rules.and_then(|rules| caught(|| rules.backoff()).ok().flatten());
     let backoff = backoff.unwrap_or_else(|| Backoff::linear(shared.settings.retry_timeout));
-    let reserved = Lease { id: job.id, lease: job.lease };
+    let (reserved, life) = (Lease { id: job.id, lease: job.lease }, shared.node.life());
     let started = match shared.desk.start(reserved, timeout).await {
         Ok(Some(started)) => started,
         Ok(None) => {
@@ -62,7 +62,7 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
             return None;
         }
     };
-    let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent))?;
+    let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent, life))?;
     Some(Attempt { held, kind: job.kind.clone().unwrap_or_default(), max_attempts: job.max_attempts, sent })
 }
 
@@ -124,6 +124,9 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
         }
         Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Lost) => {
             log::warn!("{job} was lost to a rescue, a requeue or a delete, and its handler was stopped");
+        }
+        Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Unheard) => {
+            log::warn!("{job} was given up, since this process counts as dead, and its handler was stopped");
         }
         ending => settle(shared, hold.lease, verdict(hold, ending), &job).await,
     }

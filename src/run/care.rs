@@ -1,29 +1,35 @@
 //! Keeping this process's holds alive, and ending those that their own arbiter cannot end.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     hold::{Cancelled, Hold},
+    node::BEATS,
     settle::{retry, settle, timed_out},
     shared::Shared,
 };
 use crate::{error::DatabaseError, store::Lease};
-
-/// So many heartbeats in `dead_after`: three may be lost before the process counts as dead.
-pub(crate) const BEATS: u32 = 4;
 
 /// An arbiter that is free sees to its own time-outs sooner than this.
 const OVERDUE: Duration = Duration::from_millis(500);
 
 /// One heartbeat with all that hangs on it.
 pub(crate) async fn look_after(shared: &Arc<Shared>) {
-    let asked = shared.holds.leases();
-    match beat(shared, &asked).await {
-        Ok(kept) => {
-            shared.tally.back();
-            shared.holds.lose(&asked, &kept);
+    // A life that is over is not to look alive again: others have its jobs by now.
+    if !shared.node.is_over() {
+        let asked = shared.holds.leases();
+        match beat(shared, &asked).await {
+            Ok((sent, kept)) => {
+                shared.tally.back();
+                shared.heard(|node| node.beaten(sent));
+                shared.holds.lose(&asked, &kept);
+            }
+            Err(error) => shared.tally.away(&error),
         }
-        Err(error) => shared.tally.away(&error),
     }
     for hold in shared.holds.overdue(OVERDUE) {
         hold.cancel(Cancelled::TimedOut);
@@ -38,16 +44,20 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
 }
 
 /// A beat that is not answered until the next is due is sent once more over another connection, for the
-/// network may be back and the old connection half-open. Once this process counts as dead, no haste helps.
-async fn beat(shared: &Shared, asked: &[Lease]) -> Result<HashSet<Lease>, DatabaseError> {
-    for _ in 1..BEATS {
-        let patience = shared.settings.dead_after / BEATS;
+/// network may be back and the old connection half-open. Returns when the one that was answered was sent.
+async fn beat(shared: &Shared, asked: &[Lease]) -> Result<(Instant, HashSet<Lease>), DatabaseError> {
+    let mut tries = 0;
+    loop {
+        let sent = Instant::now();
+        tries += 1;
+        // Not beyond the end of this life: what arrived then would have it look alive, and its jobs not be rescued.
+        let left = Some(shared.node.left(sent)).filter(|left| !left.is_zero());
+        let patience = (shared.settings.dead_after / BEATS).min(left.unwrap_or(Duration::MAX));
         match shared.store.beat_within(patience, &shared.node, asked).await {
-            Err(DatabaseError::Silent { .. }) => {}
-            answer => return answer,
+            Err(DatabaseError::Silent { .. }) if tries < BEATS && !shared.node.is_over() => {}
+            answer => return answer.map(|kept| (sent, kept)),
         }
     }
-    shared.store.beat(&shared.node, asked).await
 }
 
 /// Settles an attempt on behalf of its performer. Beside the heartbeats: a handler that blocks may hold

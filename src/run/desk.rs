@@ -9,7 +9,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 
-use super::{backoff::reconnect_delay, batch::Batcher, node::Node};
+use super::{
+    backoff::reconnect_delay,
+    batch::Batcher,
+    node::{Life, Node},
+};
 use crate::{
     error::DatabaseError,
     store::{Lease, Settlement, Started, Store, Verdict},
@@ -35,7 +39,7 @@ pub(crate) struct Desk {
 #[derive(Debug)]
 enum Ask {
     Start(Lease, Duration),
-    Remove(Lease),
+    Remove(Lease, Life),
 }
 
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Desk {
                         let store = &store;
                         Box::pin(async move { store.settle(&jobs).await })
                     };
-                    persist(jobs, false, ask).await
+                    persist(jobs, false, |_| Ok(()), ask).await
                 }
             }
         });
@@ -78,9 +82,9 @@ impl Desk {
     }
 
     /// Removes a job that is done.
-    pub(crate) async fn complete(&self, job: Lease) -> Result<Settlement, DatabaseError> {
+    pub(crate) async fn complete(&self, job: Lease, life: &Life) -> Result<Settlement, DatabaseError> {
         let remove = || async {
-            match self.turns.submit(Ask::Remove(job)).await {
+            match self.turns.submit(Ask::Remove(job, life.clone())).await {
                 Some(Told::Removed(outcome)) => Some(outcome),
                 Some(Told::Started(_)) | None => None,
             }
@@ -96,29 +100,47 @@ impl Desk {
 
 /// Does what was asked for in one statement; if that fails, each kind by itself, until the database is back.
 async fn turn(store: &Store, node: &Node, asks: Vec<Ask>, patience: Duration) -> Vec<Told> {
+    let now = Instant::now();
+    // A process that counts as dead starts nothing, and removes nothing that it started before.
+    let may = |ask: &Ask| match ask {
+        Ask::Start(..) => node.is_alive(now),
+        Ask::Remove(_, life) => life.goes_on(),
+    };
+    let asks: Vec<_> = asks.into_iter().map(|ask| (may(&ask), ask)).collect();
     let (mut done, mut wanted) = (Vec::new(), Vec::new());
-    for ask in &asks {
+    for (_, ask) in asks.iter().filter(|(may, _)| *may) {
         match ask {
             Ask::Start(job, timeout) => wanted.push((*job, *timeout)),
-            Ask::Remove(job) => done.push(*job),
+            Ask::Remove(job, life) => done.push((*job, life.clone())),
         }
     }
-    let (removals, starts) = match store.turn(&done, &wanted, node.id).await {
+    let leases: Vec<_> = done.iter().map(|(job, _)| *job).collect();
+    let (removals, starts) = match store.turn(&leases, &wanted, node.number()).await {
         Ok(turned) => (turned.removals.into_iter().map(Ok).collect(), among(&wanted, &turned.started)),
         Err(error) => {
             let ambiguous = error.is_ambiguous();
             report(&error, 0);
-            let remove =
-                |jobs: Vec<Lease>| -> BoxFuture<'_, _> { Box::pin(async move { store.complete(&jobs).await }) };
-            futures_util::join!(persist(done, ambiguous, remove), start(store, node, &wanted, ambiguous, patience))
+            let may = |(_, life): &(Lease, Life)| if life.goes_on() { Ok(()) } else { Err(unheard(node)) };
+            let remove = |jobs: Vec<(Lease, Life)>| -> BoxFuture<'_, _> {
+                let jobs: Vec<_> = jobs.into_iter().map(|(job, _)| job).collect();
+                Box::pin(async move { store.complete(&jobs).await })
+            };
+            futures_util::join!(persist(done, ambiguous, may, remove), start(store, node, &wanted, ambiguous, patience))
         }
     };
     let (mut removals, mut starts) = (removals.into_iter(), starts.into_iter());
-    let told = |ask| match ask {
+    let told = |(may, ask): (bool, Ask)| match ask {
+        Ask::Start(..) if !may => Told::Started(Ok(None)),
+        Ask::Remove(..) if !may => Told::Removed(Err(unheard(node))),
         Ask::Start(..) => Told::Started(starts.next().unwrap_or(Ok(None))),
-        Ask::Remove(_) => Told::Removed(removals.next().unwrap_or(Ok(Settlement::Lost))),
+        Ask::Remove(..) => Told::Removed(removals.next().unwrap_or(Ok(Settlement::Lost))),
     };
     asks.into_iter().map(told).collect()
+}
+
+fn unheard(node: &Node) -> DatabaseError {
+    let attempted = format!("say that process {} lives", node.number());
+    DatabaseError::Silent { attempted, waited: node.dead_after }
 }
 
 /// Those that were started among those that were wanted, in their order.
@@ -146,7 +168,7 @@ where
     }
 }
 
-/// Starts jobs; what a start whose answer was lost has started counts.
+/// Starts jobs; what a start whose answer was lost has started counts. Ends when others may have them.
 async fn start(
     store: &Store,
     node: &Node,
@@ -161,6 +183,9 @@ async fn start(
     let mut failures = 0;
     let mut found = Vec::new();
     loop {
+        if !node.is_alive(Instant::now()) {
+            return among(wanted, &found);
+        }
         let attempt = async {
             if ambiguous {
                 let leases: Vec<_> = wanted.iter().map(|(lease, _)| *lease).collect();
@@ -190,6 +215,7 @@ async fn start(
 async fn persist<'a, T: Clone>(
     jobs: Vec<T>,
     mut ambiguous: bool,
+    may: impl Fn(&T) -> Result<(), DatabaseError>,
     ask: impl Fn(Vec<T>) -> BoxFuture<'a, Result<Vec<Settlement>, DatabaseError>>,
 ) -> Vec<Result<Settlement, DatabaseError>> {
     if jobs.is_empty() {
@@ -198,6 +224,9 @@ async fn persist<'a, T: Clone>(
     let begun = Instant::now();
     let mut failures = 0;
     loop {
+        if jobs.iter().any(|job| may(job).is_err()) {
+            return one_by_one(jobs, may, ask).await;
+        }
         match ask(jobs.clone()).await {
             Ok(outcomes) => {
                 return outcomes
@@ -214,16 +243,25 @@ async fn persist<'a, T: Clone>(
                 failures += 1;
             }
             Err(error) if jobs.len() == 1 => return vec![Err(error)],
-            Err(_) => {
-                let mut outcomes = Vec::with_capacity(jobs.len());
-                for job in jobs {
-                    let alone = ask(vec![job]).await;
-                    outcomes.push(alone.map(|outcomes| outcomes.first().copied().unwrap_or(Settlement::Lost)));
-                }
-                return outcomes;
-            }
+            Err(_) => return one_by_one(jobs, may, ask).await,
         }
     }
+}
+
+async fn one_by_one<'a, T>(
+    jobs: Vec<T>,
+    may: impl Fn(&T) -> Result<(), DatabaseError>,
+    ask: impl Fn(Vec<T>) -> BoxFuture<'a, Result<Vec<Settlement>, DatabaseError>>,
+) -> Vec<Result<Settlement, DatabaseError>> {
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let alone = match may(&job) {
+            Ok(()) => ask(vec![job]).await,
+            Err(refused) => Err(refused),
+        };
+        outcomes.push(alone.map(|outcomes| outcomes.first().copied().unwrap_or(Settlement::Lost)));
+    }
+    outcomes
 }
 
 /// The first failure is news; those that follow are the same.

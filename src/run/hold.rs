@@ -11,7 +11,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::{Backoff, LONGEST};
+use super::{
+    backoff::{Backoff, LONGEST},
+    node::Life,
+};
 use crate::store::Lease;
 
 /// Why a job was taken from its handler.
@@ -24,6 +27,8 @@ pub enum Cancelled {
     TimedOut,
     /// The grace of a shutdown is over.
     ShutDown,
+    /// This process could not tell the database for `dead_after` that it lives, so others may have its jobs by now.
+    Unheard,
 }
 
 /// One attempt that is under way.
@@ -38,6 +43,8 @@ pub(crate) struct Hold {
     /// What the handler or the queue says of the time before the next attempt, whoever settles this one.
     pub(crate) backoff: Backoff,
     pub(crate) token: CancellationToken,
+    /// The life of this process in which it was started.
+    pub(crate) life: Life,
     reason: OnceLock<Cancelled>,
     committed: AtomicBool,
     over: AtomicBool,
@@ -46,7 +53,14 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    pub(crate) fn new(lease: Lease, attempt: i32, timeout: Duration, backoff: Backoff, sent: Instant) -> Self {
+    pub(crate) fn new(
+        lease: Lease,
+        attempt: i32,
+        timeout: Duration,
+        backoff: Backoff,
+        sent: Instant,
+        life: Life,
+    ) -> Self {
         let whole = timeout.saturating_mul(attempt.max(1).unsigned_abs()).min(LONGEST);
         Self {
             lease,
@@ -55,6 +69,7 @@ impl Hold {
             timeout: whole,
             backoff,
             token: CancellationToken::new(),
+            life,
             reason: OnceLock::new(),
             committed: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -187,6 +202,12 @@ impl Holds {
         held
     }
 
+    /// Whether anything is held that this process took under the number that it has now.
+    pub(crate) fn hold_any_of_this_life(&self) -> bool {
+        let inner = self.lock();
+        inner.held.values().chain(&inner.abandoned).any(|hold| hold.life.is_current())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.lock();
         inner.held.is_empty() && inner.abandoned.is_empty()
@@ -200,13 +221,18 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::node::Node;
+
+    fn life() -> Life {
+        Arc::new(Node::new(1, "test".into(), Duration::from_secs(10))).life()
+    }
 
     fn hold(id: i64) -> Hold {
         attempt(id, 1, Duration::from_secs(300), Instant::now())
     }
 
     fn attempt(id: i64, attempt: i32, timeout: Duration, sent: Instant) -> Hold {
-        Hold::new(Lease { id, lease: 1 }, attempt, timeout, Backoff::linear(Duration::ZERO), sent)
+        Hold::new(Lease { id, lease: 1 }, attempt, timeout, Backoff::linear(Duration::ZERO), sent, life())
     }
 
     #[test]

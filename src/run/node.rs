@@ -1,12 +1,117 @@
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-/// This process among those that work on a schema's queues: a number that is new at every start.
-#[derive(Debug, Clone)]
+/// So many heartbeats in `dead_after`: three may be lost before the process counts as dead.
+pub(crate) const BEATS: u32 = 4;
+
+/// This process among those that work on a schema's queues, as they see it.
+///
+/// It lives as long as the database hears of it in time. If it was silent for so long that others may count it as
+/// dead, that life is over, whoever noticed: nothing that was started in it can be completed, and the process goes
+/// on under a new number.
+#[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) id: i64,
     /// For people: the program and its process number.
     pub(crate) name: String,
     pub(crate) dead_after: Duration,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    number: i64,
+    /// Nobody counts this process as dead before this. Reckoned from before each statement was sent, so never later
+    /// than the database's own time.
+    alive_until: Instant,
+    over: bool,
+}
+
+/// One of a process's lives: from a number to the silence that ends it.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    node: Arc<Node>,
+    number: i64,
+}
+
+impl Node {
+    pub(crate) fn new(number: i64, name: String, dead_after: Duration) -> Self {
+        let current = Current { number, alive_until: Instant::now(), over: false };
+        Self { name, dead_after, current: Mutex::new(current) }
+    }
+
+    /// A number that no other process has, nor this one in another life.
+    pub(crate) fn number(&self) -> i64 {
+        self.current().number
+    }
+
+    pub(crate) fn life(self: &Arc<Self>) -> Life {
+        Life { node: Arc::clone(self), number: self.number() }
+    }
+
+    /// A heartbeat sent at this time has arrived.
+    pub(crate) fn beaten(&self, sent: Instant) {
+        self.alive_for(sent, self.dead_after);
+    }
+
+    /// A claim sent at this time has brought jobs. It leaves a heartbeat alone that is at most one beat old.
+    pub(crate) fn claimed(&self, sent: Instant) {
+        self.alive_for(sent, self.dead_after - self.dead_after / BEATS);
+    }
+
+    fn alive_for(&self, sent: Instant, time: Duration) {
+        let mut current = self.current();
+        if !current.over {
+            current.alive_until = current.alive_until.max(sent + time);
+        }
+    }
+
+    /// How long nobody counts this process as dead, whatever happens to its connections.
+    pub(crate) fn left(&self, now: Instant) -> Duration {
+        self.current().alive_until.saturating_duration_since(now)
+    }
+
+    /// Whether nobody can count this process as dead yet.
+    pub(crate) fn is_alive(&self, now: Instant) -> bool {
+        let current = self.current();
+        !current.over && now < current.alive_until
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.current().over
+    }
+
+    /// Ends this life.
+    pub(crate) fn end(&self) {
+        self.current().over = true;
+    }
+
+    /// Begins another, in which nothing has been heard yet.
+    pub(crate) fn begin(&self, number: i64, now: Instant) {
+        *self.current() = Current { number, alive_until: now, over: false };
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Life {
+    /// Whether this is the life that the process lives now.
+    pub(crate) fn is_current(&self) -> bool {
+        self.node.number() == self.number
+    }
+
+    /// Whether nobody can have counted the process as dead since this life began: what was started in it may be
+    /// completed.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.is_current() && self.node.is_alive(Instant::now())
+    }
+
+    pub(crate) fn dead_after(&self) -> Duration {
+        self.node.dead_after
+    }
 }
 
 /// What people will know this process by.
@@ -16,4 +121,52 @@ pub(crate) fn name() -> String {
         .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
         .unwrap_or_else(|| "worker".to_owned());
     format!("{program} (pid {})", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEAD_AFTER: Duration = Duration::from_secs(10);
+
+    fn node() -> (Arc<Node>, Instant) {
+        (Arc::new(Node::new(1, "test".into(), DEAD_AFTER)), Instant::now())
+    }
+
+    #[test]
+    fn a_process_is_alive_from_the_sending_of_its_heartbeat_on() {
+        let (node, now) = node();
+        node.beaten(now);
+
+        assert!(node.is_alive(now + DEAD_AFTER - Duration::from_millis(1)));
+        assert!(!node.is_alive(now + DEAD_AFTER));
+        assert_eq!(node.left(now + DEAD_AFTER * 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_claim_may_have_left_an_older_heartbeat_alone() {
+        let (node, now) = node();
+        node.claimed(now);
+        assert_eq!(node.left(now), DEAD_AFTER * 3 / 4);
+
+        node.beaten(now);
+        node.claimed(now + Duration::from_millis(1));
+        assert_eq!(node.left(now), DEAD_AFTER, "a claim took from the heartbeat's time");
+    }
+
+    #[test]
+    fn nothing_that_was_started_in_a_life_outlives_it() {
+        let (node, now) = node();
+        node.beaten(now);
+        let life = node.life();
+        assert!(life.goes_on());
+
+        node.end();
+        node.beaten(now);
+        assert!(!life.goes_on(), "a late answer brought the dead back");
+
+        node.begin(2, now);
+        node.beaten(now);
+        assert!(!life.goes_on() && node.life().goes_on());
+    }
 }

@@ -1,13 +1,20 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Instant,
 };
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{desk::Desk, hold::Holds, node::Node};
-use crate::{settings::Settings, store::Store};
+use super::{
+    desk::Desk,
+    hold::{Cancelled, Holds},
+    node::Node,
+};
+use crate::{error::DatabaseError, settings::Settings, store::Store};
 
 /// What all actors of a running queue share in this process.
 #[derive(Debug)]
@@ -49,6 +56,49 @@ impl Shared {
             active: AtomicUsize::new(0),
             idle: Notify::new(),
         }
+    }
+
+    /// Ends this process's present life if it was silent for so long that others may count it as dead: takes the jobs
+    /// from its handlers.
+    pub(crate) fn take_pulse(&self) {
+        let node = &self.node;
+        if node.is_over() || node.is_alive(Instant::now()) || !self.holds.hold_any_of_this_life() {
+            return;
+        }
+        node.end();
+        let taken = self.holds.cancel_all(Cancelled::Unheard).len();
+        log::error!(
+            "queue {}: process {} could not tell the database for {:?} that it lives, so others may perform its {taken} \
+             jobs: their handlers are stopped, and their completions are refused",
+            self.store.name,
+            node.number(),
+            node.dead_after,
+        );
+    }
+
+    /// The database has heard of this process, in time or not.
+    pub(crate) fn heard(&self, tell: impl FnOnce(&Node)) {
+        self.take_pulse();
+        tell(&self.node);
+    }
+
+    /// Gives this process a new number if its last life is over, so that what it held then is rescued and what it
+    /// takes from now on is not; whether it was.
+    ///
+    /// # Errors
+    /// The database gave no number.
+    pub(crate) async fn revive(&self) -> Result<bool, DatabaseError> {
+        self.take_pulse();
+        if !self.node.is_over() {
+            return Ok(false);
+        }
+        let (before, now) = (self.node.number(), Instant::now());
+        let number = self.store.register_node(&self.node.name).await?;
+        // A heartbeat that was long under way may have arrived in the meantime; without its row, it counts as dead at once.
+        self.store.retire_node(before).await?;
+        self.node.begin(number, now);
+        log::info!("queue {}: process {before} goes on as process {number}", self.store.name);
+        Ok(true)
     }
 
     /// Counts a job that is in a worker's hands until the guard is dropped.

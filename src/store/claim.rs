@@ -110,11 +110,12 @@ impl Store {
         let attempted = self.attempted("claim jobs");
         let index = self.index.get_or_try_init(|| self.find_index(&attempted)).await?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let number = node.number();
         let (reserved_for, dead_after) = (reservation_timeout.as_secs_f64(), node.dead_after.as_secs_f64());
         let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
             (&limit, Type::INT8),
             (&reserved_for, Type::FLOAT8),
-            (&node.id, Type::INT8),
+            (&number, Type::INT8),
             (&dead_after, Type::FLOAT8),
             (&node.name, Type::TEXT),
             (index, Type::TEXT),
@@ -137,7 +138,7 @@ impl Store {
                 Lane::Control,
                 &self.attempted("give reserved jobs back"),
                 &self.sql.unreserve,
-                &[(&node.id, Type::INT8), (&ids, Type::INT8_ARRAY)],
+                &[(&node.number(), Type::INT8), (&ids, Type::INT8_ARRAY)],
             )
             .await?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>("returned").unsigned_abs()))

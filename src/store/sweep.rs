@@ -98,12 +98,13 @@ impl Store {
         }
     }
 
-    /// Says that this process lives, and returns which of the jobs are still its own.
+    #[cfg(test)]
     pub(crate) async fn beat(&self, node: &Node, held: &[Lease]) -> Result<HashSet<Lease>, DatabaseError> {
         self.beat_within(Duration::MAX, node, held).await
     }
 
-    /// The same, given up with its connection if it is not answered in this time.
+    /// Says that this process lives, and returns which of the jobs are still its own; given up with its connection if
+    /// it is not answered in this time.
     pub(crate) async fn beat_within(
         &self,
         patience: Duration,
@@ -119,7 +120,7 @@ impl Store {
                 &self.attempted("renew the hold on jobs"),
                 &self.sql.beat,
                 &[
-                    (&node.id, Type::INT8),
+                    (&node.number(), Type::INT8),
                     (&node.name, Type::TEXT),
                     (&node.dead_after.as_secs_f64(), Type::FLOAT8),
                     (&ids, Type::INT8_ARRAY),
@@ -131,8 +132,8 @@ impl Store {
     }
 
     /// Takes this process off the list of those that live.
-    pub(crate) async fn retire_node(&self, node: &Node) -> Result<(), DatabaseError> {
+    pub(crate) async fn retire_node(&self, node: i64) -> Result<(), DatabaseError> {
         let attempted = self.attempted("take this process off the list of workers");
-        self.database.query(Lane::Control, &attempted, &self.sql.retire_node, &[(&node.id, Type::INT8)]).await.map(drop)
+        self.database.query(Lane::Control, &attempted, &self.sql.retire_node, &[(&node, Type::INT8)]).await.map(drop)
     }
 }

@@ -68,7 +68,7 @@ impl Store {
 
     /// Starts reserved jobs, each with its execution timeout; those that are missing must not be performed.
     pub(crate) async fn start(&self, wanted: &[(Lease, Duration)], node: &Node) -> Result<Vec<Started>, DatabaseError> {
-        Ok(self.turn(&[], wanted, node.id).await?.started)
+        Ok(self.turn(&[], wanted, node.number()).await?.started)
     }
 
     /// Removes jobs that are done; one outcome a job, in their order.
@@ -101,7 +101,7 @@ impl Store {
                 Lane::Control,
                 &self.attempted("look which jobs were started"),
                 &self.sql.started,
-                &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY), (&node.id, Type::INT8)],
+                &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY), (&node.number(), Type::INT8)],
             )
             .await?;
         Ok(rows.iter().map(|row| Started { lease: Lease::of(row), attempt: row.get("attempt") }).collect())

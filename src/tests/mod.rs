@@ -120,5 +120,5 @@ impl Table {
 
 async fn node(store: &Store) -> Node {
     let id = store.register_node("test").await.unwrap();
-    Node { id, name: "test".into(), dead_after: Duration::from_secs(10) }
+    Node::new(id, "test".into(), Duration::from_secs(10))
 }

@@ -202,7 +202,7 @@ async fn make(table: &Table, nodes: &[Node], model: &mut Model, step: Move) -> R
             expected.lapsed = expected.holder.is_some();
         }
         Move::Die { node } => {
-            table.kill(nodes[node].id).await;
+            table.kill(nodes[node].number()).await;
             model.dead[node] = true;
         }
         Move::Sweep => {

@@ -110,7 +110,7 @@ async fn completion_retry_and_failure_announce_the_jobs_payload_in_the_transacti
     assert_eq!(ear.all().await, [heard("jobs.failed", "never")]);
 
     let died = table.started(columns, "'died', 1").await;
-    table.kill(table.node.id).await;
+    table.kill(table.node.number()).await;
     table.store.sweep().await.unwrap();
     assert_eq!(ear.all().await, [heard("jobs.failed", "died")]);
     assert!(table.row(died.id).await.is_some());

@@ -39,7 +39,7 @@ impl Step {
     /// Runs the statement; whether the job was won by it.
     async fn run(self, table: &Table, client: &impl GenericClient, job: Lease) -> bool {
         let sql = &table.store.sql;
-        let (node, ids, leases) = (table.node.id, vec![job.id], vec![job.lease]);
+        let (node, ids, leases) = (table.node.number(), vec![job.id], vec![job.lease]);
         let name = "test";
         let count = async |sql: &str, parameters: &[(&(dyn ToSql + Sync), Type)]| {
             client.query_typed(sql, parameters).await.expect("the statement runs")
@@ -143,7 +143,7 @@ async fn prepare(table: &Table, stage: Stage, dead: bool) -> Lease {
         table.store.settle(&[(job, verdict)]).await.unwrap();
     }
     if dead {
-        table.kill(table.node.id).await;
+        table.kill(table.node.number()).await;
     }
     job
 }

@@ -82,7 +82,7 @@ async fn a_claim_reserves_no_more_than_was_asked_for() {
     assert_eq!(claimed.len(), 2);
     let row = table.row(claimed[0].id).await.unwrap();
     let expected =
-        Row { state: "RESERVED".into(), attempt: 0, lease: 0, held: true, node: Some(table.node.id), errors: 0 };
+        Row { state: "RESERVED".into(), attempt: 0, lease: 0, held: true, node: Some(table.node.number()), errors: 0 };
     assert_eq!(row, expected);
     assert!(table.holds(claimed[0].id, "expires = updated_at + interval '60 s'").await);
     assert_eq!(table.claim(5).await.len(), 1);
@@ -185,7 +185,7 @@ async fn a_removal_tells_a_row_that_is_gone_from_one_that_was_rescued() {
     let table = Table::new().await;
     let (rescued, gone) = (table.started("", "").await, table.started("", "").await);
     table.store.complete(&[gone]).await.unwrap();
-    table.kill(table.node.id).await;
+    table.kill(table.node.number()).await;
     table.store.sweep().await.unwrap();
 
     let outcomes = table.store.complete(&[rescued, gone]).await.unwrap();
@@ -285,7 +285,7 @@ async fn what_a_dead_process_held_comes_back_without_waiting_for_its_timeout() {
     table.claim(1).await;
     assert_eq!(table.store.sweep().await.unwrap().rescued, 0, "it is alive");
 
-    table.kill(table.node.id).await;
+    table.kill(table.node.number()).await;
     let swept = table.store.sweep().await.unwrap();
 
     assert_eq!((swept.rescued, swept.failed), (2, 1));
@@ -299,7 +299,7 @@ async fn what_a_dead_process_held_comes_back_without_waiting_for_its_timeout() {
 async fn a_process_that_is_heard_from_in_time_keeps_its_jobs() {
     let table = Table::new().await;
     let job = table.started("", "").await;
-    table.kill(table.node.id).await;
+    table.kill(table.node.number()).await;
 
     let kept = table.store.beat(&table.node, &[job]).await.unwrap();
 
@@ -321,7 +321,7 @@ async fn a_heartbeat_tells_which_jobs_were_lost() {
 #[actix::test]
 async fn a_claim_by_a_process_that_was_silent_counts_as_a_sign_of_life() {
     let table = Table::new().await;
-    table.kill(table.node.id).await;
+    table.kill(table.node.number()).await;
     table.insert("", "").await;
     table.claim(1).await;
 
@@ -381,7 +381,8 @@ async fn maintenance_never_waits_for_a_lock_that_a_handler_holds() {
     let opened = table.store.begin_completion(&completion, &crate::database::Plans::default(), job).await.unwrap();
     assert!(opened.is_some());
     // The second connection sees the row as it was, and must pass it by.
-    let dead = format!("UPDATE job_queue_nodes SET dead_at = now() - interval '1 ms' WHERE node = {}", table.node.id);
+    let dead =
+        format!("UPDATE job_queue_nodes SET dead_at = now() - interval '1 ms' WHERE node = {}", table.node.number());
     table.run_sql(&dead).await;
 
     assert_eq!(table.store.sweep().await.unwrap().rescued, 0);
@@ -474,7 +475,7 @@ async fn a_sweep_from_where_the_last_one_ended_misses_nothing_that_comes_due_or_
     let swept = table.store.sweep_since(swept.since).await.unwrap();
     assert_eq!((swept.activated, swept.due_in), (1, None));
 
-    table.kill(table.node.id).await;
+    table.kill(table.node.number()).await;
     let swept = table.store.sweep_since(swept.since).await.unwrap();
     assert_eq!((swept.rescued, swept.died), (0, true), "its holds have not ended");
     let swept = table.store.sweep().await.unwrap();

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_job_queue::{Context, DatabaseOptions, Enqueue, Handlers, Job, Listen};
-use tokio::sync::Semaphore;
+use actix_job_queue::{Cancelled, Context, DatabaseOptions, Enqueue, Handlers, Job, Listen};
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     harness::{Entry, HOUR, all_entered, enter, entering, migrated, number, queue, until, waiting},
@@ -185,6 +185,60 @@ async fn a_process_that_stays_silent_loses_its_jobs_to_others_and_completes_none
     }
     all_entered(&client, 5).await;
     drop(db);
+}
+
+/// There is nobody else who could take its job, and the row is its own still: what it cannot know, it must not rely on.
+#[actix::test]
+async fn a_process_that_nobody_hears_of_stops_its_handlers_and_goes_on_as_another() {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let client = db.client().await;
+    let proxy = Proxy::start(db.address()).await;
+    let dead_after = Duration::from_secs(2);
+    let jobs = queue(&proxy.url(&db.name), DatabaseOptions::new(), |queue| queue.dead_after(dead_after)).await;
+    let healed = Arc::new(Semaphore::new(0));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handlers = Handlers::new().any({
+        let healed = Arc::clone(&healed);
+        move |job: Job<Entry>, mut ctx: Context| {
+            let (healed, tell) = (Arc::clone(&healed), tell.clone());
+            async move {
+                if job.attempt > 1 {
+                    return enter(job, ctx).await;
+                }
+                // A task of its own outlives the handler and tries what it may no longer do.
+                actix::spawn(async move {
+                    ctx.cancellation().cancelled().await;
+                    tell.send(format!("{:?}", ctx.cancelled())).unwrap();
+                    healed.acquire().await.unwrap().forget();
+                    let removed = ctx.complete().await.map(|_| ()).unwrap_err();
+                    let opened = ctx.begin().await.map(drop).unwrap_err();
+                    tell.send(format!("{removed}; {opened}")).unwrap();
+                });
+                std::future::pending().await
+            }
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+    until(&client, "it runs", "EXISTS (SELECT FROM jobs WHERE state = 'IN_PROGRESS')").await;
+    let before = number(&client, "SELECT node FROM jobs").await;
+
+    proxy.set(Mode::Swallow);
+    let reason = told.recv().await.unwrap();
+    assert_eq!(reason, format!("{:?}", Some(Cancelled::Unheard)));
+    assert_eq!(number(&client, "SELECT count(*) FROM jobs WHERE state = 'IN_PROGRESS'").await, 1, "nobody rescued it");
+    proxy.set(Mode::Pass);
+    healed.add_permits(1);
+
+    let refused = told.recv().await.unwrap();
+    assert_eq!(refused.matches("could not tell the database for 2s that it lives").count(), 2, "{refused}");
+    proxy.cut();
+    all_entered(&client, 1).await;
+    let newer = format!("(SELECT array_agg(node > {before}) FROM job_queue_nodes) = '{{true}}'");
+    until(&client, "it has another number", &newer).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.returned, report.failed, report.left), (0, 0, 0), "{report}");
 }
 
 #[actix::test]
