@@ -266,6 +266,17 @@ impl QueueBuilder {
         self
     }
 
+    /// Has a claim start the jobs that it brings, instead of reserving them for a start of their own: one change of the
+    /// row and half of the statements less, for queues that run very many short jobs.
+    ///
+    /// The price: a job that waits for its worker counts as started, so a process that dies then costs it an attempt;
+    /// where the answer to a claim is lost, its jobs come back when this process next claims, or with its death; and no
+    /// handler's own execution timeout can be longer than the queue's, whose time runs from the claim on.
+    pub fn start_on_claim(mut self) -> Self {
+        self.settings.start_on_claim = true;
+        self
+    }
+
     /// How long running handlers may go on after a shutdown began, 30 s unless given.
     pub fn shutdown_timeout(mut self, grace: Duration) -> Self {
         self.settings.shutdown_timeout = grace;

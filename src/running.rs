@@ -96,7 +96,7 @@ impl Queues {
             let name = &queue.store.name;
             let mut told = queue.problems.clone();
             told.extend(queue.settings.problems());
-            told.extend(handlers.problems(queue.settings.dead_after.min(queue.settings.reservation_timeout)));
+            told.extend(handlers.problems(queue.settings.longest_unstarted()));
             let (size, arbiters) = (queue.store.database.pool_size(), queue.settings.arbiters);
             if usize::try_from(size).unwrap_or(usize::MAX) < arbiters.max(1) {
                 told.push(format!(
@@ -231,7 +231,7 @@ impl RunningQueue {
 
     /// Gives back what was claimed and not started.
     async fn unreserve(&self) -> u64 {
-        match self.shared.store.unreserve(&self.shared.node, None).await {
+        match self.shared.give_back(None, Vec::new()).await {
             Ok(returned) => returned,
             Err(error) => {
                 log::warn!("{}; its reservations lapse by themselves", text::line(&error));

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::run::backoff::LONGEST;
+use crate::{
+    run::{backoff::LONGEST, node::BEATS},
+    store::Take,
+};
 
 /// How a queue runs in this process.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) retry_timeout: Duration,
     pub(crate) dead_after: Duration,
     pub(crate) claim_ahead: Duration,
+    pub(crate) start_on_claim: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log_level: log::Level,
 }
@@ -30,6 +34,7 @@ impl Default for Settings {
             retry_timeout: Duration::from_secs(30),
             dead_after: Duration::from_secs(10),
             claim_ahead: Duration::from_millis(20),
+            start_on_claim: false,
             shutdown_timeout: Duration::from_secs(30),
             log_level: log::Level::Info,
         }
@@ -43,6 +48,17 @@ const SHORTEST_DEAD_AFTER: Duration = Duration::from_secs(1);
 const LONGEST_AHEAD: Duration = Duration::from_secs(1);
 
 impl Settings {
+    /// What a claim makes of the jobs that it brings.
+    pub(crate) fn take(&self) -> Take {
+        if self.start_on_claim { Take::Start(self.execution_timeout) } else { Take::Reserve(self.reservation_timeout) }
+    }
+
+    /// How long a job can be claimed and not started before others take it. A claim that finds a heartbeat of this
+    /// process leaves it alone while it is no more than one beat old.
+    pub(crate) fn longest_unstarted(&self) -> Duration {
+        self.reservation_timeout.min(self.dead_after - self.dead_after / BEATS)
+    }
+
     /// All that is wrong, each with what to do.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();

@@ -2,7 +2,7 @@
 -- that a process which holds jobs counts as alive from the same commit on. Tells when the next job is due,
 -- so that nobody has to ask, and how many index entries were walked for it: those of jobs long gone stay
 -- while some transaction may still see them. Rows that others have locked are skipped, never waited for.
--- $1 how many, $2 reservation_timeout in seconds, $3 node, $4 dead_after in seconds, $5 name of the process
+-- $1 how many, $2 reservation_timeout or execution_timeout in seconds, $3 node, $4 dead_after in seconds, $5 name of the process
 -- $6 the index that is walked
 WITH before AS MATERIALIZED (
     SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0) AS walked

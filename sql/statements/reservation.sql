@@ -1,9 +1,8 @@
--- Guarantees that the jobs picked are reserved, and that a process which holds jobs counts as alive from the same
+-- Guarantees that the jobs picked are reserved, or started where the queue starts on claim, and that a process which holds jobs counts as alive from the same
 -- commit on. Part of each claim, whose parameters $2 to $5 it takes.
 claimed AS (
     UPDATE {table} AS job
-       SET state = 'RESERVED',
-           expires = now() + make_interval(secs => $2),
+       SET {taken}
            node = $3,
            updated_at = now()
       FROM picked

@@ -1,9 +1,11 @@
--- Guarantees that what this process has reserved and will not start is available again at once.
--- $1 node, $2 ids, or null for all
+-- Guarantees that what this process has claimed and will not perform is available again at once. What its claim
+-- has started already is given back without counting the attempt.
+-- $1 node, $2 ids, or null for all, $3 ids of what it performs, or null if its claims start nothing
 WITH mine AS MATERIALIZED (
     SELECT id
       FROM {table}
-     WHERE state = 'RESERVED'
+     WHERE state IN ('RESERVED', 'IN_PROGRESS')
+       AND (state = 'RESERVED' OR id <> ALL ($3::bigint[]))
        AND node = $1
        AND ($2::bigint[] IS NULL OR id = ANY ($2))
      ORDER BY id
@@ -11,6 +13,7 @@ WITH mine AS MATERIALIZED (
 ), returned AS (
     UPDATE {table} AS job
        SET state = 'AVAILABLE',
+           attempt = CASE job.state WHEN 'IN_PROGRESS' THEN GREATEST(job.attempt - 1, 0) ELSE job.attempt END,
            expires = NULL,
            node = NULL,
            late = pg_current_xact_id(),

@@ -48,6 +48,8 @@ pub(crate) struct ProducerActor {
     again: bool,
     /// The database could not be reached so many times in a row.
     failures: u32,
+    /// The answer to a claim was lost, and with it perhaps jobs that it has started.
+    astray: bool,
     draining: bool,
     drained: Vec<oneshot::Sender<()>>,
     _lifeline: Lifeline,
@@ -104,6 +106,7 @@ impl ProducerActor {
             claiming: false,
             again: false,
             failures: 0,
+            astray: false,
             draining: false,
             drained: Vec::new(),
             _lifeline: lifeline,
@@ -128,7 +131,7 @@ impl ProducerActor {
         let onward = self.progress.next(began);
         let poller = self.members.poller();
         let claim = async move {
-            let (store, patience, node) = (&shared.store, shared.settings.reservation_timeout, &shared.node);
+            let (store, take, node) = (&shared.store, shared.settings.take(), &shared.node);
             if shared.revive().await?
                 && let Some(poller) = poller
                 && poller.try_send(Sweep).is_err()
@@ -137,8 +140,8 @@ impl ProducerActor {
             }
             let sent = std::time::Instant::now();
             let claim = match onward {
-                Some(onward) => store.claim_onward(wanted, patience, node, &onward).await?,
-                None => store.claim(wanted, patience, node).await?,
+                Some(onward) => store.claim_onward(wanted, take, node, &onward).await?,
+                None => store.claim(wanted, take, node).await?,
             };
             if !claim.jobs.is_empty() {
                 shared.heard(|node| node.claimed(sent));
@@ -159,6 +162,7 @@ impl ProducerActor {
             Ok(claim) => claim,
             Err(error) => {
                 self.shared.tally.away(&error);
+                self.astray |= error.is_ambiguous();
                 ctx.run_later(reconnect_delay(self.failures), Self::claim);
                 self.failures = self.failures.saturating_add(1);
                 return self.report_drained();
@@ -166,6 +170,9 @@ impl ProducerActor {
         };
         self.failures = 0;
         self.shared.tally.back();
+        if std::mem::take(&mut self.astray) && self.shared.settings.start_on_claim {
+            self.give_back(None, ctx);
+        }
         let full = jobs.len() >= wanted;
         self.ahead.put(jobs, full, Instant::now());
         self.give(ctx);
@@ -233,12 +240,13 @@ impl ProducerActor {
         self.give(ctx);
     }
 
-    /// Makes reserved jobs available to others, all of this process's if none are named.
+    /// Makes claimed jobs available to others, all of this process's that nobody performs if none are named.
     fn give_back(&self, ids: Option<Vec<i64>>, ctx: &mut Context<Self>) {
         let shared = Arc::clone(&self.shared);
+        let kept = self.ahead.ids();
         let give_back = async move {
-            if let Err(error) = shared.store.unreserve(&shared.node, ids.as_deref()).await {
-                // The reservation lapses by itself.
+            if let Err(error) = shared.give_back(ids.as_deref(), kept).await {
+                // What they are held by lapses by itself.
                 shared.tally.away(&error);
             }
         };
@@ -340,8 +348,12 @@ impl Handler<Demand> for ProducerActor {
 impl Handler<Forget> for ProducerActor {
     type Result = ();
 
-    fn handle(&mut self, Forget(worker): Forget, _: &mut Self::Context) {
+    fn handle(&mut self, Forget(worker): Forget, ctx: &mut Self::Context) {
         self.demands.forget(worker);
+        if self.shared.settings.start_on_claim && !self.draining {
+            // What it had in its hands and did not perform yet is held by nobody, and lapses late.
+            self.give_back(None, ctx);
+        }
     }
 }
 

@@ -12,4 +12,4 @@ pub use state::{State, UnknownState};
 
 pub(crate) use new_job::When;
 pub(crate) use params::{ParamsKind, RawParams};
-pub(crate) use performed::Reserved;
+pub(crate) use performed::{Began, Reserved};

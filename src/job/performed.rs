@@ -1,6 +1,9 @@
+use std::{sync::Arc, time::Instant};
+
 use chrono::{DateTime, Utc};
 
 use super::RawParams;
+use crate::run::node::{Life, Node};
 
 /// A job in its handler's hands: its params, and its columns as they were when it was claimed.
 #[derive(Debug, Clone)]
@@ -39,9 +42,29 @@ pub(crate) struct Reserved {
     pub(crate) inserted_at: DateTime<Utc>,
     pub(crate) notify: Option<String>,
     pub(crate) params: RawParams,
+    /// Its claim was its start: `lease` and `attempt` are those from before it.
+    pub(crate) began: Option<Began>,
+}
+
+/// When a claim that starts its jobs was sent, and in which life of the process.
+#[derive(Debug, Clone)]
+pub(crate) struct Began {
+    pub(crate) sent: Instant,
+    pub(crate) life: Life,
+}
+
+impl Began {
+    pub(crate) fn now(node: &Arc<Node>) -> Self {
+        Self { sent: Instant::now(), life: node.life() }
+    }
 }
 
 impl Reserved {
+    /// The job as it was before its claim started it.
+    pub(crate) fn begun(self, began: Began) -> Self {
+        Self { lease: self.lease - 1, attempt: self.attempt - 1, began: Some(began), ..self }
+    }
+
     /// Whether the attempt to come is the last, and not the first.
     pub(crate) fn is_last_of_several(&self) -> bool {
         self.attempt > 0 && self.attempt + 1 >= self.max_attempts

@@ -6,7 +6,7 @@ mod single;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, future::join_all};
@@ -14,15 +14,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     handler::{Completed, JobError, Rules, Wish},
-    job::Reserved,
+    job::{Began, Reserved},
     run::{
         backoff::Backoff,
         caught::{caught, panic_text},
         hold::{Cancelled, Held, Hold},
+        node::Life,
         settle::{bounded, retry, settle, timed_out},
         shared::Shared,
     },
-    store::{Lease, Verdict},
+    store::{Lease, Started, Verdict},
     text,
 };
 
@@ -50,7 +51,14 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
     let timeout = timeout.unwrap_or(shared.settings.execution_timeout);
     let backoff = rules.and_then(|rules| caught(|| rules.backoff()).ok().flatten());
     let backoff = backoff.unwrap_or_else(|| Backoff::linear(shared.settings.retry_timeout));
-    let (reserved, life) = (Lease { id: job.id, lease: job.lease }, shared.node.life());
+    let reserved = Lease { id: job.id, lease: job.lease };
+    if let Some(Began { sent, life }) = job.began.clone() {
+        // The claim knew no more than the queue's own timeout.
+        let timeout = timeout.min(shared.settings.execution_timeout);
+        let lease = Lease { lease: reserved.lease + 1, ..reserved };
+        return hold(shared, Started { lease, attempt: job.attempt + 1 }, timeout, backoff, sent, life, job);
+    }
+    let life = shared.node.life();
     let started = match shared.desk.start(reserved, timeout).await {
         Ok(Some(started)) => started,
         Ok(None) => {
@@ -62,6 +70,23 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
             return None;
         }
     };
+    hold(shared, started, timeout, backoff, sent, life, job)
+}
+
+/// Takes a job into this process's care; none if it is there already, or if others may have it by now.
+fn hold(
+    shared: &Shared,
+    started: Started,
+    timeout: Duration,
+    backoff: Backoff,
+    sent: Instant,
+    life: Life,
+    job: &Reserved,
+) -> Option<Attempt> {
+    if !life.goes_on() {
+        log::debug!("job {} was started by a process that counts as dead by now, and was not performed", job.id);
+        return None;
+    }
     let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent, life))?;
     Some(Attempt { held, kind: job.kind.clone().unwrap_or_default(), max_attempts: job.max_attempts, sent })
 }

@@ -84,6 +84,11 @@ impl Ahead {
         self.dry = false;
     }
 
+    /// The jobs that are here.
+    pub(crate) fn ids(&self) -> Vec<i64> {
+        self.jobs.iter().map(|(_, job)| job.id).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.jobs.is_empty()
     }
@@ -125,6 +130,7 @@ mod tests {
             inserted_at: at,
             notify: None,
             params: RawParams::Json("{}".to_owned()),
+            began: None,
         }
     }
 

@@ -46,7 +46,7 @@ impl Batching {
         }
         if self.within >= longest {
             problems.push(format!(
-                "a job of the type {kind:?} would wait {:?} for its batch, and be taken back before that: set Batching::within to less than dead_after and reservation_timeout, which are {longest:?} or more",
+                "a job of the type {kind:?} would wait {:?} for its batch, and be taken back before that: set Batching::within to less than {longest:?}, the shorter of reservation_timeout and three quarters of dead_after",
                 self.within
             ));
         }

@@ -117,6 +117,7 @@ mod tests {
             inserted_at: DateTime::UNIX_EPOCH,
             notify: None,
             params: crate::job::RawParams::Json("{}".into()),
+            began: None,
         };
         Claim { jobs: vec![job; jobs], due_in: None, walked, sight }
     }

@@ -58,6 +58,16 @@ impl Shared {
         }
     }
 
+    /// Makes jobs that were claimed and will not be performed available to others, all of this process's if none are
+    /// named, but for those in `kept`; how many.
+    pub(crate) async fn give_back(&self, ids: Option<&[i64]>, mut kept: Vec<i64>) -> Result<u64, DatabaseError> {
+        let performed = self.settings.start_on_claim.then(|| {
+            kept.extend(self.holds.leases().into_iter().map(|lease| lease.id));
+            kept
+        });
+        self.store.unreserve(&self.node, ids, performed.as_deref()).await
+    }
+
     /// Ends this process's present life if it was silent for so long that others may count it as dead: takes the jobs
     /// from its handlers.
     pub(crate) fn take_pulse(&self) {

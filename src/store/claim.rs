@@ -1,11 +1,25 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::Row;
 
 use super::{Store, seconds};
-use crate::{database::Lane, error::DatabaseError, job::Reserved, run::node::Node};
+use crate::{
+    database::Lane,
+    error::DatabaseError,
+    job::{Began, Reserved},
+    run::node::Node,
+};
+
+/// What becomes of the jobs that a claim brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// They are reserved for so long, and started when a worker has them.
+    Reserve(Duration),
+    /// They are started, with this execution timeout.
+    Start(Duration),
+}
 
 /// What a claim brought.
 #[derive(Debug, Clone, Default)]
@@ -63,23 +77,23 @@ pub(crate) struct Sight {
 }
 
 impl Store {
-    /// Reserves up to `limit` jobs for this process.
-    pub(crate) async fn claim(
-        &self,
-        limit: usize,
-        reservation_timeout: Duration,
-        node: &Node,
-    ) -> Result<Claim, DatabaseError> {
-        let rows = self.claim_by(&self.sql.claim, limit, reservation_timeout, node, &[]).await?;
-        Ok(claim(&rows, |_| None))
+    /// Reserves or starts up to `limit` jobs for this process.
+    pub(crate) async fn claim(&self, limit: usize, take: Take, node: &Arc<Node>) -> Result<Claim, DatabaseError> {
+        let sql = match take {
+            Take::Reserve(_) => &self.sql.claim,
+            Take::Start(_) => &self.sql.claim_start,
+        };
+        let began = Began::now(node);
+        let rows = self.claim_by(sql, limit, take, node, &[]).await?;
+        Ok(claim(&rows, take, &began, |_| None))
     }
 
     /// The same, but starts where claims have come to.
     pub(crate) async fn claim_onward(
         &self,
         limit: usize,
-        reservation_timeout: Duration,
-        node: &Node,
+        take: Take,
+        node: &Arc<Node>,
         onward: &Onward,
     ) -> Result<Claim, DatabaseError> {
         let priorities: Vec<_> = onward.places.iter().map(|place| place.priority).collect();
@@ -95,15 +109,20 @@ impl Store {
             (&under_way, Type::TEXT_ARRAY),
             (&onward.ask_writers, Type::BOOL),
         ];
-        let rows = self.claim_by(&self.sql.claim_onward, limit, reservation_timeout, node, &more).await?;
-        Ok(claim(&rows, |first| Some(sight(first, onward.ask_writers))))
+        let sql = match take {
+            Take::Reserve(_) => &self.sql.claim_onward,
+            Take::Start(_) => &self.sql.claim_start_onward,
+        };
+        let began = Began::now(node);
+        let rows = self.claim_by(sql, limit, take, node, &more).await?;
+        Ok(claim(&rows, take, &began, |first| Some(sight(first, onward.ask_writers))))
     }
 
     async fn claim_by(
         &self,
         sql: &str,
         limit: usize,
-        reservation_timeout: Duration,
+        take: Take,
         node: &Node,
         more: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
@@ -111,10 +130,11 @@ impl Store {
         let index = self.index.get_or_try_init(|| self.find_index(&attempted)).await?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let number = node.number();
-        let (reserved_for, dead_after) = (reservation_timeout.as_secs_f64(), node.dead_after.as_secs_f64());
+        let (Take::Reserve(time) | Take::Start(time)) = take;
+        let (taken_for, dead_after) = (time.as_secs_f64(), node.dead_after.as_secs_f64());
         let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
             (&limit, Type::INT8),
-            (&reserved_for, Type::FLOAT8),
+            (&taken_for, Type::FLOAT8),
             (&number, Type::INT8),
             (&dead_after, Type::FLOAT8),
             (&node.name, Type::TEXT),
@@ -130,15 +150,21 @@ impl Store {
         Ok(rows.first().map(|row| row.get("name")))
     }
 
-    /// Makes reserved jobs available again, all of this process's if none are named; how many.
-    pub(crate) async fn unreserve(&self, node: &Node, ids: Option<&[i64]>) -> Result<u64, DatabaseError> {
+    /// Makes claimed jobs available again, all of this process's if none are named; how many. Those that a claim has
+    /// started go back if it is told which of them are performed.
+    pub(crate) async fn unreserve(
+        &self,
+        node: &Node,
+        ids: Option<&[i64]>,
+        performed: Option<&[i64]>,
+    ) -> Result<u64, DatabaseError> {
         let rows = self
             .database
             .query(
                 Lane::Control,
                 &self.attempted("give reserved jobs back"),
                 &self.sql.unreserve,
-                &[(&node.number(), Type::INT8), (&ids, Type::INT8_ARRAY)],
+                &[(&node.number(), Type::INT8), (&ids, Type::INT8_ARRAY), (&performed, Type::INT8_ARRAY)],
             )
             .await?;
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>("returned").unsigned_abs()))
@@ -146,12 +172,18 @@ impl Store {
 }
 
 /// Every row has what is told of the claim as a whole.
-fn claim(rows: &[Row], sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
+fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
     let Some(first) = rows.first() else {
         return Claim::default();
     };
     Claim {
-        jobs: rows.iter().filter_map(|row| row.get::<_, Option<i64>>("id").map(|id| reserved(id, row))).collect(),
+        jobs: rows
+            .iter()
+            .filter_map(|row| {
+                let job = reserved(row.get::<_, Option<i64>>("id")?, row);
+                Some(if matches!(take, Take::Start(_)) { job.begun(began.clone()) } else { job })
+            })
+            .collect(),
         due_in: seconds(first.get("due_in")),
         walked: first.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
         sight: sight(first),
@@ -172,6 +204,7 @@ fn reserved(id: i64, row: &Row) -> Reserved {
         inserted_at: row.get("inserted_at"),
         notify: row.get("notify"),
         params,
+        began: None,
     }
 }
 

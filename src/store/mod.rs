@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use crate::{database::Database, job::ParamsKind, name::QueueName};
 
 pub(crate) use {
-    claim::{Claim, Onward, Place, Sight, Unseen},
+    claim::{Claim, Onward, Place, Sight, Take, Unseen},
     completion::{CommitOutcome, Opened, Write},
     settle::{Settlement, Verdict},
     statements::{Statements, fill},

@@ -11,6 +11,8 @@ pub(crate) struct Statements {
     pub(crate) requeue: String,
     pub(crate) claim: String,
     pub(crate) claim_onward: String,
+    pub(crate) claim_start: String,
+    pub(crate) claim_start_onward: String,
     pub(crate) claim_index: String,
     pub(crate) started: String,
     pub(crate) unreserve: String,
@@ -36,8 +38,10 @@ impl Statements {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
             enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
-            claim: claim(include_str!("../../sql/statements/claim.sql"), name, kind),
-            claim_onward: claim(include_str!("../../sql/statements/claim_onward.sql"), name, kind),
+            claim: claim(CLAIM, RESERVES, name, kind),
+            claim_onward: claim(CLAIM_ONWARD, RESERVES, name, kind),
+            claim_start: claim(CLAIM, STARTS, name, kind),
+            claim_start_onward: claim(CLAIM_ONWARD, STARTS, name, kind),
             claim_index: fill(include_str!("../../sql/statements/claim_index.sql")),
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
@@ -85,10 +89,21 @@ pub(crate) fn complete_with(name: &QueueName, kind: ParamsKind, written: &str, p
     })
 }
 
-/// A claim: its own way to pick jobs, and the reservation of those that is the same for all.
-fn claim(template: &str, name: &QueueName, kind: ParamsKind) -> String {
+/// How a claim picks jobs, and what it makes of them.
+const CLAIM: &str = include_str!("../../sql/statements/claim.sql");
+const CLAIM_ONWARD: &str = include_str!("../../sql/statements/claim_onward.sql");
+const RESERVES: &str = include_str!("../../sql/statements/claim_reserves.sql");
+const STARTS: &str = include_str!("../../sql/statements/claim_starts.sql");
+
+fn claim(template: &str, taken: &str, name: &QueueName, kind: ParamsKind) -> String {
+    let reservation = || {
+        fill_holes(include_str!("../../sql/statements/reservation.sql"), |hole| match hole {
+            "taken" => Some(taken.to_owned()),
+            hole => of_queue(hole, name, kind),
+        })
+    };
     fill_holes(template, |hole| match hole {
-        "reservation" => Some(fill(include_str!("../../sql/statements/reservation.sql"), name, kind)),
+        "reservation" => Some(reservation()),
         hole => of_queue(hole, name, kind),
     })
 }

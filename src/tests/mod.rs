@@ -21,7 +21,7 @@ use crate::{
     migrate,
     name::QueueName,
     run::node::Node,
-    store::{Lease, Store},
+    store::{Lease, Store, Take},
 };
 
 use support::TestDb;
@@ -70,7 +70,7 @@ impl Table {
     }
 
     async fn claim(&self, limit: usize) -> Vec<Reserved> {
-        self.store.claim(limit, MINUTE, &self.node).await.unwrap().jobs
+        self.store.claim(limit, Take::Reserve(MINUTE), &self.node).await.unwrap().jobs
     }
 
     /// A job that was claimed and started just now.

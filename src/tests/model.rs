@@ -1,6 +1,6 @@
 //! Random sequences of every transition against a small model of the contract.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{prelude::*, test_runner::TestRunner};
 
@@ -8,7 +8,7 @@ use super::{MINUTE, Table, node};
 use crate::{
     job::State,
     run::node::Node,
-    store::{Lease, Settlement, Verdict},
+    store::{Lease, Settlement, Take, Verdict},
 };
 
 /// What may happen to a queue. Numbers choose among the jobs and processes there are.
@@ -117,7 +117,7 @@ impl Expected {
 }
 
 /// Makes the same move in the table and in the model, and compares what both say of it.
-async fn make(table: &Table, nodes: &[Node], model: &mut Model, step: Move) -> Result<(), TestCaseError> {
+async fn make(table: &Table, nodes: &[Arc<Node>], model: &mut Model, step: Move) -> Result<(), TestCaseError> {
     match step {
         Move::Enqueue { later, max_attempts, priority } => {
             let schedule = if later { "now() + interval '1 h'" } else { "now()" };
@@ -137,7 +137,7 @@ async fn make(table: &Table, nodes: &[Node], model: &mut Model, step: Move) -> R
             model.jobs.insert(id, job);
         }
         Move::Claim { node, limit } => {
-            let claimed = table.store.claim(limit, MINUTE, &nodes[node]).await.expect("a claim").jobs;
+            let claimed = table.store.claim(limit, Take::Reserve(MINUTE), &nodes[node]).await.expect("a claim").jobs;
             let available = model.available();
             prop_assert_eq!(claimed.len(), limit.min(available.len()));
             let priorities: Vec<_> = claimed.iter().map(|job| job.priority).collect();
@@ -184,7 +184,7 @@ async fn make(table: &Table, nodes: &[Node], model: &mut Model, step: Move) -> R
         Move::Snooze { job } => settle(table, model, job, Verdict::Snooze { after: MINUTE }).await?,
         Move::Return { job } => settle(table, model, job, Verdict::Return).await?,
         Move::Unreserve { node } => {
-            let returned = table.store.unreserve(&nodes[node], None).await.expect("a return");
+            let returned = table.store.unreserve(&nodes[node], None, None).await.expect("a return");
             let mine = |job: &&mut Expected| job.state == State::Reserved && job.holder == Some(node);
             let count = model.jobs.values_mut().filter(mine).map(|job| job.end(State::Available)).count();
             prop_assert_eq!(returned, count as u64);
@@ -279,7 +279,7 @@ async fn compare(table: &Table, model: &Model) -> Result<(), TestCaseError> {
 #[actix::test]
 async fn every_sequence_of_transitions_ends_where_the_contract_says() {
     let table = Table::new().await;
-    let nodes = [node(&table.store).await, node(&table.store).await, node(&table.store).await];
+    let nodes = [node(&table.store).await, node(&table.store).await, node(&table.store).await].map(Arc::new);
     let handle = tokio::runtime::Handle::current();
     // The runner is synchronous, so it has a thread of its own and asks this runtime.
     let run = move || {

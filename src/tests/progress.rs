@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use super::{MINUTE, Table, node};
 use crate::{
     run::{node::Node, progress::Progress},
-    store::{Claim, Onward, Verdict},
+    store::{Claim, Onward, Take, Verdict},
 };
 
 /// A process that claims, and never from the beginning once it has a course.
@@ -30,8 +30,8 @@ impl Claimer {
 
     async fn claim(&mut self, table: &Table, limit: usize) -> Claim {
         let claim = match self.progress.next(self.now) {
-            Some(onward) => table.store.claim_onward(limit, MINUTE, &self.node, &onward).await,
-            None => table.store.claim(limit, MINUTE, &self.node).await,
+            Some(onward) => table.store.claim_onward(limit, Take::Reserve(MINUTE), &self.node, &onward).await,
+            None => table.store.claim(limit, Take::Reserve(MINUTE), &self.node).await,
         }
         .unwrap();
         self.progress.claimed(limit, &claim, self.now, self.now);
@@ -132,7 +132,7 @@ async fn whatever_comes_back_is_claimed_next() {
     other.node = Arc::clone(&claimer.node);
 
     for round in 0..3 {
-        assert_eq!(table.store.unreserve(&claimer.node, Some(&[first])).await.unwrap(), 1);
+        assert_eq!(table.store.unreserve(&claimer.node, Some(&[first]), None).await.unwrap(), 1);
         assert_eq!(claimer.ids(&table, 1).await, [first], "a reservation that was given back, {round}");
     }
 
@@ -172,7 +172,7 @@ async fn what_comes_back_is_known_to_every_process() {
         other.claim(&table, 5).await;
     }
     let first = first_id(&table).await;
-    table.store.unreserve(&one.node, Some(&[first])).await.unwrap();
+    table.store.unreserve(&one.node, Some(&[first]), None).await.unwrap();
 
     assert_eq!(other.ids(&table, 1).await, [first]);
     let next = one.claim(&table, 1).await;
@@ -292,7 +292,7 @@ async fn three_processes_claim_what_a_look_from_the_beginning_finds_whatever_hap
             9 => {
                 let node = &claimers[random.usize(..3)].node;
                 let ids: Vec<i64> = (1..JOBS).filter(|_| random.u8(..30) == 0).collect();
-                table.store.unreserve(node, Some(&ids)).await.unwrap();
+                table.store.unreserve(node, Some(&ids), None).await.unwrap();
                 continue;
             }
             _ => {

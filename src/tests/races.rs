@@ -10,7 +10,7 @@ use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
 use super::{MINUTE, Table};
-use crate::store::Lease;
+use crate::store::{Lease, Take};
 
 /// What can be done to a job, as the library does it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,8 +69,9 @@ impl Step {
                 !count(&sql.turn, &parameters).await.is_empty()
             }
             Step::Unreserve => {
-                let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-                    [(&node, Type::INT8), (&None::<Vec<i64>>, Type::INT8_ARRAY)];
+                let none = None::<Vec<i64>>;
+                let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+                    [(&node, Type::INT8), (&none, Type::INT8_ARRAY), (&none, Type::INT8_ARRAY)];
                 count(&sql.unreserve, &parameters).await[0].get::<_, i64>("returned") == 1
             }
             Step::BeginCompletion => {
@@ -214,7 +215,9 @@ async fn a_hundred_claims_at_once_share_the_jobs_out() {
     let table = Table::new().await;
     table.run_sql("INSERT INTO jobs (params) SELECT '{}' FROM generate_series(1, 1000)").await;
 
-    let claims = futures_util::future::join_all((0..100).map(|_| table.store.claim(20, MINUTE, &table.node))).await;
+    let claims =
+        futures_util::future::join_all((0..100).map(|_| table.store.claim(20, Take::Reserve(MINUTE), &table.node)))
+            .await;
 
     let mut ids: Vec<_> = claims.into_iter().flat_map(|claim| claim.unwrap().jobs).map(|job| job.id).collect();
     let claimed = ids.len();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{MINUTE, Row, Table, node};
 use crate::{
     job::State,
-    store::{Lease, Settlement, Verdict},
+    store::{Lease, Settlement, Take, Verdict},
 };
 
 fn retry(after: Duration, error: &str) -> Verdict {
@@ -417,7 +417,7 @@ async fn times_are_the_databases_clock_to_the_microsecond() {
     let table = Table::new().await;
     table.insert("", "").await;
     let wait = Duration::from_micros(1_234_567);
-    let claimed = table.store.claim(1, wait, &table.node).await.unwrap().jobs;
+    let claimed = table.store.claim(1, Take::Reserve(wait), &table.node).await.unwrap().jobs;
 
     assert!(table.holds(claimed[0].id, "expires = updated_at + interval '1.234567 s'").await);
 }

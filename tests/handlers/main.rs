@@ -18,3 +18,4 @@ mod forms;
 mod outcomes;
 mod panics;
 mod params;
+mod start_on_claim;

@@ -60,7 +60,12 @@ async fn follow(lines: &mut UnboundedReceiver<String>) -> Result<(), Failure> {
 
 async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {
     match task.duty {
-        Duty::Work { max_demand, handler } => Worker { max_demand, handler }.work(task, stage).await,
+        Duty::Work { max_demand, handler } => {
+            Worker { max_demand, handler, start_on_claim: false }.work(task, stage).await
+        }
+        Duty::Started { max_demand, handler } => {
+            Worker { max_demand, handler, start_on_claim: true }.work(task, stage).await
+        }
         Duty::Queues { queues } => worker::work_many(task, queues, stage).await,
         Duty::Enqueue { callers, prepared } => enqueuer::one_by_one(task, callers, prepared, stage).await,
         Duty::EnqueueMany { size } => enqueuer::many(task, size, stage).await,

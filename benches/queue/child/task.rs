@@ -18,6 +18,8 @@ pub(crate) struct Task {
 pub(crate) enum Duty {
     /// The library's worker, as a newcomer starts it; another `max_demand` where one is given.
     Work { max_demand: Option<usize>, handler: Handler },
+    /// The same with claims that start what they bring.
+    Started { max_demand: Option<usize>, handler: Handler },
     /// The library's workers on so many queues, named by the table and a number.
     Queues { queues: u32 },
     /// The library's enqueueing, one job a commit.
@@ -66,8 +68,11 @@ pub(crate) enum Handler {
 impl fmt::Display for Duty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Duty::Work { max_demand, handler } => {
+            Duty::Work { max_demand, handler } | Duty::Started { max_demand, handler } => {
                 write!(f, "max_demand {}", max_demand.unwrap_or(DEFAULT_DEMAND))?;
+                if let Duty::Started { .. } = self {
+                    f.write_str(", start_on_claim")?;
+                }
                 match handler {
                     Handler::Transaction => f.write_str(", begin and commit"),
                     Handler::Statement => f.write_str(", complete_with"),

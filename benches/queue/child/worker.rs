@@ -30,6 +30,7 @@ type Done = Result<Completed, JobError>;
 pub(crate) struct Worker {
     pub(crate) max_demand: Option<usize>,
     pub(crate) handler: Handler,
+    pub(crate) start_on_claim: bool,
 }
 
 impl Worker {
@@ -48,6 +49,9 @@ impl Worker {
         let mut queue = Queue::builder(database, table).shutdown_timeout(Duration::from_millis(500));
         if let Some(jobs) = self.max_demand {
             queue = queue.max_demand(jobs);
+        }
+        if self.start_on_claim {
+            queue = queue.start_on_claim();
         }
         queue.build().map_err(Failure::because("build the queue"))
     }
@@ -74,7 +78,7 @@ impl Worker {
 /// Works on so many queues at once.
 pub(crate) async fn work_many(task: &Task, queues: u32, stage: &Stage) -> Result<(), Failure> {
     let database = Database::connect(&task.url).await.map_err(Failure::because("connect the worker"))?;
-    let worker = Worker { max_demand: None, handler: Handler::Complete };
+    let worker = Worker { max_demand: None, handler: Handler::Complete, start_on_claim: false };
     let mut all = Queues::new();
     for number in 1..=queues {
         let queue = worker.queue(&database, &format!("{}_{number}", task.table))?;

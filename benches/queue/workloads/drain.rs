@@ -19,12 +19,15 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     field.create("jobs").await?;
     let connections = best(bench, field, "jobs", jobs, |connections| Duty::BareClaims { connections }).await?;
     let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Complete });
+    let [started, many_started] = DEMANDS.map(|max_demand| Duty::Started { max_demand, handler: Handler::Complete });
     let contenders = [
         newcomer,
         Duty::BareClaims { connections },
         many,
         Duty::BareSteps { connections },
         Duty::BareDrain { connections },
+        started,
+        many_started,
     ];
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
@@ -32,7 +35,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         measure::alone(bench, field, &task(field, "jobs", jobs, duty.clone())).await
     })
     .await?;
-    let [newcomer, bare, many, steps, deletes] = &series[..] else {
+    let [newcomer, bare, many, steps, deletes, started, many_started] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     bench.drain_rate.set(Some(newcomer.spread(RATE)?.median));
@@ -53,6 +56,10 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
                 figures.push(Figure::beside(duty.to_string(), figure, ours, bare)?);
             }
         }
+    }
+    for (duty, ours, reserved) in [(&contenders[5], started, newcomer), (&contenders[6], many_started, many)] {
+        figures.push(Figure::beside(format!("{duty} / {}", contenders[1]), RATE, ours, bare)?);
+        figures.push(Figure::beside(format!("{duty} / with a reservation"), RATE, ours, reserved)?);
     }
     Ok(figures)
 }
