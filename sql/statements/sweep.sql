@@ -25,21 +25,36 @@ WITH due AS MATERIALIZED (
      WHERE job.id = due.id
     RETURNING job.id
 ), abandoned AS MATERIALIZED (
-    SELECT job.id,
-           job.attempt,
-           CASE WHEN job.node IS NULL OR alive.node IS NOT NULL
-                THEN 'the hold lapsed' || COALESCE(' (process ' || job.node || ')', '')
-                ELSE 'the process that ran it died (process ' || job.node || ')'
-           END AS cause
-      FROM {table} AS job
-      LEFT JOIN {schema}.job_queue_nodes AS alive ON alive.node = job.node AND alive.dead_at > now()
-     WHERE job.state IN ('RESERVED', 'IN_PROGRESS')
-       AND (job.node IS NOT NULL AND alive.node IS NULL
-            OR job.expires < now() - make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END))
-       AND ($4::timestamptz IS NULL OR job.expires >= $4 AND job.expires < now())
-     ORDER BY job.expires
+    -- What is locked must be the very hold that was looked at. A job may have come back and gone to another process
+    -- since this statement's snapshot, and of the row's new version PostgreSQL would ask only whether it is held: the
+    -- process beside it would still be the dead one.
+    SELECT seen.id, seen.cause
+      FROM (SELECT job.id,
+                   job.lease,
+                   job.node,
+                   job.expires,
+                   CASE WHEN job.node IS NULL OR alive.node IS NOT NULL
+                        THEN 'the hold lapsed' || COALESCE(' (process ' || job.node || ')', '')
+                        ELSE 'the process that ran it died (process ' || job.node || ')'
+                   END AS cause
+              FROM {table} AS job
+              LEFT JOIN {schema}.job_queue_nodes AS alive ON alive.node = job.node AND alive.dead_at > now()
+             WHERE job.state IN ('RESERVED', 'IN_PROGRESS')
+               AND (job.node IS NOT NULL AND alive.node IS NULL
+                    OR job.expires < now()
+                                   - make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END))
+               AND ($4::timestamptz IS NULL OR job.expires >= $4 AND job.expires < now())
+             ORDER BY job.expires) AS seen
+     CROSS JOIN LATERAL (
+               SELECT id
+                 FROM {table}
+                WHERE id = seen.id
+                  AND lease = seen.lease
+                  AND expires = seen.expires
+                  AND node IS NOT DISTINCT FROM seen.node
+                LIMIT 1
+                  FOR UPDATE SKIP LOCKED) AS job
      LIMIT $1
-       FOR UPDATE OF job SKIP LOCKED
 ), rescued AS (
     UPDATE {table} AS job
        SET state = CASE WHEN job.state = 'IN_PROGRESS' AND job.attempt >= job.max_attempts

@@ -32,7 +32,7 @@ const BUSY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mil
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
     turns: Batcher<Ask, Told>,
-    settlements: Batcher<(Lease, Verdict), Result<Settlement, DatabaseError>>,
+    settlements: Batcher<(Lease, Verdict), Result<Answer, DatabaseError>>,
 }
 
 /// What many jobs do in one commit.
@@ -45,7 +45,20 @@ enum Ask {
 #[derive(Debug)]
 enum Told {
     Started(Result<Option<Started>, DatabaseError>),
-    Removed(Result<Settlement, DatabaseError>),
+    Removed(Result<Answer, DatabaseError>),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    outcome: Settlement,
+    /// The same was asked before, and no answer came.
+    unanswered: bool,
+}
+
+impl From<Settlement> for Answer {
+    fn from(outcome: Settlement) -> Self {
+        Self { outcome, unanswered: false }
+    }
 }
 
 impl Desk {
@@ -116,7 +129,10 @@ async fn turn(store: &Store, node: &Node, asks: Vec<Ask>, patience: Duration) ->
     }
     let leases: Vec<_> = done.iter().map(|(job, _)| *job).collect();
     let (removals, starts) = match store.turn(&leases, &wanted, node.number()).await {
-        Ok(turned) => (turned.removals.into_iter().map(Ok).collect(), among(&wanted, &turned.started)),
+        Ok(turned) => {
+            let removals = turned.removals.into_iter().map(|outcome| Ok(outcome.into())).collect();
+            (removals, among(&wanted, &turned.started))
+        }
         Err(error) => {
             let ambiguous = error.is_ambiguous();
             report(&error, 0);
@@ -133,7 +149,7 @@ async fn turn(store: &Store, node: &Node, asks: Vec<Ask>, patience: Duration) ->
         Ask::Start(..) if !may => Told::Started(Ok(None)),
         Ask::Remove(..) if !may => Told::Removed(Err(unheard(node))),
         Ask::Start(..) => Told::Started(starts.next().unwrap_or(Ok(None))),
-        Ask::Remove(..) => Told::Removed(removals.next().unwrap_or(Ok(Settlement::Lost))),
+        Ask::Remove(..) => Told::Removed(removals.next().unwrap_or(Ok(Settlement::Lost.into()))),
     };
     asks.into_iter().map(told).collect()
 }
@@ -150,25 +166,32 @@ fn among(wanted: &[(Lease, Duration)], started: &[Started]) -> Vec<Result<Option
     wanted.iter().map(|(job, _)| Ok(start(job))).collect()
 }
 
-/// Asks again while the row is locked, for the handler's own transaction may be on its way to an end.
+/// Asks again while the row is locked, for the handler's own transaction may be on its way to an end. Where an answer
+/// was lost, a job whose row is gone went by that removal, which may have been what kept the row locked; one that is
+/// there still was lost.
 async fn until_free<F, Fut>(mut submit: F) -> Result<Settlement, DatabaseError>
 where
     F: FnMut() -> Fut,
-    Fut: Future<Output = Option<Result<Settlement, DatabaseError>>>,
+    Fut: Future<Output = Option<Result<Answer, DatabaseError>>>,
 {
     let (mut pause, begun) = (BUSY.0, Instant::now());
+    let mut one_unanswered = false;
     loop {
-        match submit().await.unwrap_or(Ok(Settlement::Lost)) {
-            Ok(Settlement::Busy) if begun.elapsed() < PATIENCE => {
+        let Answer { outcome, unanswered } = submit().await.unwrap_or(Ok(Settlement::Lost.into()))?;
+        one_unanswered |= unanswered;
+        match outcome {
+            Settlement::Busy if begun.elapsed() < PATIENCE => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(BUSY.1);
             }
-            outcome => return outcome,
+            Settlement::Gone if one_unanswered => return Ok(Settlement::Completed),
+            outcome => return Ok(outcome),
         }
     }
 }
 
-/// Starts jobs; what a start whose answer was lost has started counts. Ends when others may have them.
+/// Starts jobs; what a start whose answer was lost has started counts. That one may go on at the server, so it is
+/// looked for behind one more start, which waits for it or forestalls it. Ends when others may have the jobs.
 async fn start(
     store: &Store,
     node: &Node,
@@ -181,19 +204,20 @@ async fn start(
     }
     let begun = Instant::now();
     let mut failures = 0;
+    let leases: Vec<_> = wanted.iter().map(|(lease, _)| *lease).collect();
     let mut found = Vec::new();
     loop {
         if !node.is_alive(Instant::now()) {
             return among(wanted, &found);
         }
-        let attempt = async {
+        let mut answer = store.start(wanted, node).await;
+        if let Ok(started) = &mut answer {
+            found.append(started);
             if ambiguous {
-                let leases: Vec<_> = wanted.iter().map(|(lease, _)| *lease).collect();
-                found = store.started(&leases, node).await?;
+                answer = store.started(&leases, node).await;
             }
-            store.start(wanted, node).await
-        };
-        match attempt.await {
+        }
+        match answer {
             Ok(started) => {
                 found.extend(started);
                 return among(wanted, &found);
@@ -204,20 +228,22 @@ async fn start(
                 tokio::time::sleep(reconnect_delay(failures)).await;
                 failures += 1;
             }
-            Err(error) => return wanted.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => {
+                let known = among(wanted, &found).into_iter();
+                return known.map(|start| if let Ok(None) = start { Err(error.clone()) } else { start }).collect();
+            }
         }
     }
 }
 
-/// Asks until the database answers. Where an earlier answer was lost, a job whose row is gone went by that
-/// removal; one that is there still was lost. A statement that fails for good is asked once a job, so that
-/// none fails for another's sake.
+/// Asks until the database answers. A statement that fails for good is asked once a job, so that none fails for
+/// another's sake.
 async fn persist<'a, T: Clone>(
     jobs: Vec<T>,
     mut ambiguous: bool,
     may: impl Fn(&T) -> Result<(), DatabaseError>,
     ask: impl Fn(Vec<T>) -> BoxFuture<'a, Result<Vec<Settlement>, DatabaseError>>,
-) -> Vec<Result<Settlement, DatabaseError>> {
+) -> Vec<Result<Answer, DatabaseError>> {
     if jobs.is_empty() {
         return Vec::new();
     }
@@ -225,16 +251,11 @@ async fn persist<'a, T: Clone>(
     let mut failures = 0;
     loop {
         if jobs.iter().any(|job| may(job).is_err()) {
-            return one_by_one(jobs, may, ask).await;
+            return one_by_one(jobs, ambiguous, may, ask).await;
         }
         match ask(jobs.clone()).await {
             Ok(outcomes) => {
-                return outcomes
-                    .into_iter()
-                    .map(|outcome| {
-                        Ok(if ambiguous && outcome == Settlement::Gone { Settlement::Completed } else { outcome })
-                    })
-                    .collect();
+                return outcomes.into_iter().map(|outcome| Ok(Answer { outcome, unanswered: ambiguous })).collect();
             }
             Err(error) if error.is_passing() && begun.elapsed() < PATIENCE => {
                 ambiguous |= error.is_ambiguous();
@@ -243,23 +264,25 @@ async fn persist<'a, T: Clone>(
                 failures += 1;
             }
             Err(error) if jobs.len() == 1 => return vec![Err(error)],
-            Err(_) => return one_by_one(jobs, may, ask).await,
+            Err(_) => return one_by_one(jobs, ambiguous, may, ask).await,
         }
     }
 }
 
 async fn one_by_one<'a, T>(
     jobs: Vec<T>,
+    unanswered: bool,
     may: impl Fn(&T) -> Result<(), DatabaseError>,
     ask: impl Fn(Vec<T>) -> BoxFuture<'a, Result<Vec<Settlement>, DatabaseError>>,
-) -> Vec<Result<Settlement, DatabaseError>> {
+) -> Vec<Result<Answer, DatabaseError>> {
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs {
         let alone = match may(&job) {
             Ok(()) => ask(vec![job]).await,
             Err(refused) => Err(refused),
         };
-        outcomes.push(alone.map(|outcomes| outcomes.first().copied().unwrap_or(Settlement::Lost)));
+        let outcome = |outcomes: Vec<_>| outcomes.first().copied().unwrap_or(Settlement::Lost);
+        outcomes.push(alone.map(|outcomes| Answer { outcome: outcome(outcomes), unanswered }));
     }
     outcomes
 }

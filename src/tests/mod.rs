@@ -55,7 +55,7 @@ impl Table {
         let store = Store::new(database, name, ParamsKind::Json);
         migrate::migrate(&store, migrate::QUEUE_VERSION, false).await.unwrap();
         let client = db.client().await;
-        let node = Arc::new(node(&store).await);
+        let node = node(&store).await;
         Self { db, store, client, node }
     }
 
@@ -118,7 +118,7 @@ impl Table {
     }
 }
 
-async fn node(store: &Store) -> Node {
+async fn node(store: &Store) -> Arc<Node> {
     let id = store.register_node("test").await.unwrap();
-    Node::new(id, "test".into(), Duration::from_secs(10))
+    Arc::new(Node::new(id, "test".into(), Duration::from_secs(10)))
 }

@@ -279,7 +279,7 @@ async fn compare(table: &Table, model: &Model) -> Result<(), TestCaseError> {
 #[actix::test]
 async fn every_sequence_of_transitions_ends_where_the_contract_says() {
     let table = Table::new().await;
-    let nodes = [node(&table.store).await, node(&table.store).await, node(&table.store).await].map(Arc::new);
+    let nodes = [node(&table.store).await, node(&table.store).await, node(&table.store).await];
     let handle = tokio::runtime::Handle::current();
     // The runner is synchronous, so it has a thread of its own and asks this runtime.
     let run = move || {

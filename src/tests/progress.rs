@@ -20,7 +20,7 @@ struct Claimer {
 
 impl Claimer {
     async fn new(table: &Table) -> Self {
-        let node = Arc::new(node(&table.store).await);
+        let node = node(&table.store).await;
         Self { node, progress: Progress::tolerating(0), now: Instant::now() }
     }
 

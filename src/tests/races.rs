@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
-use super::{MINUTE, Table};
+use super::{MINUTE, Table, node};
 use crate::store::{Lease, Take};
 
 /// What can be done to a job, as the library does it.
@@ -227,4 +227,50 @@ async fn a_hundred_claims_at_once_share_the_jobs_out() {
     let mut rest = table.claim(1000).await.len();
     rest += claimed;
     assert_eq!(rest, 1000);
+}
+
+/// A sweep whose snapshot is old when it comes to lock the row: the nodes' table is put behind a function that has
+/// it wait in between.
+#[actix::test]
+async fn a_sweep_that_saw_a_dead_holder_leaves_the_job_to_the_next_one() {
+    let table = Table::new().await;
+    let dead = node(&table.store).await;
+    let id = table.insert("max_attempts", "2").await;
+    table.store.claim(1, Take::Reserve(MINUTE), &dead).await.unwrap();
+    table.store.start(&[(Lease { id, lease: 0 }, MINUTE)], &dead).await.unwrap();
+    table.kill(dead.number()).await;
+    // Hardly costs anything, so that it is asked before the time of death is compared.
+    table
+        .run_sql(
+            "CREATE FUNCTION held_up() RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$
+             BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN true; END $$;
+             ALTER TABLE job_queue_nodes RENAME TO nodes;
+             CREATE VIEW job_queue_nodes AS SELECT * FROM nodes WHERE held_up();
+             SELECT pg_advisory_lock(77)",
+        )
+        .await;
+
+    let mut sweep = Box::pin(table.store.sweep());
+    loop {
+        let held_up = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
+        tokio::select! {
+            swept = &mut sweep => panic!("it was not held up: {swept:?}"),
+            row = table.client.query_typed_one(held_up, &[]) => if row.unwrap().get(0) { break },
+        }
+    }
+    // What another sweep, a claim and a start by this process come to, which need that table too.
+    table
+        .run_sql(&format!(
+            "UPDATE jobs SET state = 'AVAILABLE', expires = NULL, node = NULL WHERE id = {id};
+             UPDATE jobs SET state = 'IN_PROGRESS', lease = 2, attempt = 2, node = {}, expires = now() + interval '1 h'
+              WHERE id = {id};
+             SELECT pg_advisory_unlock(77)",
+            table.node.number()
+        ))
+        .await;
+    let swept = sweep.await.unwrap();
+
+    assert_eq!((swept.rescued, swept.failed), (0, 0));
+    let row = table.row(id).await.unwrap();
+    assert_eq!((row.state.as_str(), row.node), ("IN_PROGRESS", Some(table.node.number())));
 }

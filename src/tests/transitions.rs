@@ -163,7 +163,7 @@ async fn a_start_whose_answer_was_lost_is_found() {
     let found = table.store.started(&[before], &table.node).await.unwrap();
 
     assert_eq!(found[0].lease, job);
-    assert_eq!(table.store.started(&[before], &node(&table.store).await).await.unwrap(), []);
+    assert_eq!(table.store.started(&[before], &*node(&table.store).await).await.unwrap(), []);
 }
 
 #[actix::test]

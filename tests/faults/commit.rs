@@ -6,10 +6,10 @@ use actix_job_queue::{
     BatchContext, Batching, CompletionError, Context, DatabaseOptions, Handlers, Job, Listen, Queue, QueueBuilder,
 };
 use tokio::sync::mpsc;
-use tokio_postgres::types::Type;
+use tokio_postgres::{Client, types::Type};
 
 use crate::{
-    harness::{Entry, all_entered, migrated, number, queue, write},
+    harness::{Entry, HOUR, all_entered, entering, migrated, number, queue, until, write},
     support::{
         TestDb,
         proxy::{Mode, Proxy},
@@ -156,6 +156,77 @@ async fn a_removal_whose_answer_is_lost_is_found_to_have_happened_and_its_job_do
     assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
     assert_eq!(running.shutdown().await.left, 0);
     assert!(told.try_recv().is_err(), "it ran again");
+}
+
+/// Has the server wait in the middle of a statement, with the row locked, for as long as this client holds a lock.
+async fn held_up(client: &Client, when: &str) {
+    client
+        .batch_execute(&format!(
+            "CREATE FUNCTION held_up() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN COALESCE(NEW, OLD); END $$;
+             CREATE TRIGGER held_up BEFORE {when} EXECUTE FUNCTION held_up();
+             SELECT pg_advisory_lock(77)"
+        ))
+        .await
+        .unwrap();
+}
+
+const GO_ON: &str = "SELECT pg_advisory_unlock(77)";
+
+/// How many sessions on this database match the condition.
+fn sessions(condition: &str) -> String {
+    let mine = "datname = current_database() AND pid <> pg_backend_pid()";
+    format!("(SELECT count(*) FROM pg_stat_activity WHERE {mine} AND {condition})")
+}
+
+const WAITS: &str = "wait_event_type = 'Lock'";
+
+#[actix::test]
+async fn a_removal_that_goes_on_after_its_connection_was_lost_is_found_to_have_happened() {
+    let db = TestDb::new().await;
+    let (proxy, jobs) = proxied(&db, |queue| queue.dead_after(HOUR)).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handlers = Handlers::new().any(move |_: Job<Entry>, ctx: Context| {
+        let tell = tell.clone();
+        async move {
+            let completed = ctx.complete().await;
+            tell.send(completed.as_ref().map(drop).map_err(ToString::to_string))?;
+            Ok(completed?)
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+    let client = db.client().await;
+    held_up(&client, "DELETE ON jobs FOR EACH ROW").await;
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+
+    until(&client, "the removal is under way", &format!("{} = 1", sessions(WAITS))).await;
+    proxy.cut();
+    let told_so = sessions("query LIKE '%BUSY if somebody%' AND state = 'idle'");
+    until(&client, "the row is found to be locked", &format!("{told_so} > 0")).await;
+    client.batch_execute(GO_ON).await.unwrap();
+
+    assert_eq!(told.recv().await, Some(Ok(())));
+    assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.failed), (0, 0), "{report}");
+}
+
+#[actix::test]
+async fn a_start_that_goes_on_after_its_connection_was_lost_is_found_and_its_job_performed() {
+    let db = TestDb::new().await;
+    let (proxy, jobs) = proxied(&db, |queue| queue.dead_after(HOUR)).await;
+    let running = jobs.start(entering()).await.unwrap();
+    let client = db.client().await;
+    held_up(&client, "UPDATE ON jobs FOR EACH ROW WHEN (NEW.state = 'IN_PROGRESS')").await;
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+
+    until(&client, "the start is under way", &format!("{} = 1", sessions(WAITS))).await;
+    proxy.cut();
+    until(&client, "it is started again", &format!("{} = 2", sessions(WAITS))).await;
+    client.batch_execute(GO_ON).await.unwrap();
+
+    all_entered(&client, 1).await;
+    assert_eq!(running.shutdown().await.left, 0);
 }
 
 /// Performs one job by `complete_with` through a proxy that is in `fault` at first; how often its handler ran.
