@@ -46,6 +46,8 @@ pub(crate) struct ProducerActor {
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
     again: bool,
+    /// The answer to a claim was lost: there may be reservations that nobody here knows of.
+    unsure: bool,
     /// The database could not be reached so many times in a row.
     failures: u32,
     draining: bool,
@@ -103,6 +105,7 @@ impl ProducerActor {
             beginning: false,
             claiming: false,
             again: false,
+            unsure: false,
             failures: 0,
             draining: false,
             drained: Vec::new(),
@@ -126,8 +129,13 @@ impl ProducerActor {
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         let onward = self.progress.next(began);
+        let unsure = self.unsure;
         let claim = async move {
             let (store, patience, node) = (&shared.store, shared.settings.reservation_timeout, &shared.node);
+            if unsure {
+                // Whatever is known of them too is started by one of those that come to hold it, or by nobody.
+                store.unreserve(node, None).await?;
+            }
             match onward {
                 Some(onward) => store.claim_onward(wanted, patience, node, &onward).await,
                 None => store.claim(wanted, patience, node).await,
@@ -147,12 +155,14 @@ impl ProducerActor {
             Ok(claim) => claim,
             Err(error) => {
                 self.shared.tally.away(&error);
+                self.unsure |= error.is_ambiguous();
                 ctx.run_later(reconnect_delay(self.failures), Self::claim);
                 self.failures = self.failures.saturating_add(1);
                 return self.report_drained();
             }
         };
         self.failures = 0;
+        self.unsure = false;
         self.shared.tally.back();
         let full = jobs.len() >= wanted;
         self.ahead.put(jobs, full, Instant::now());
