@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench tools
+.PHONY: help demo test bench chaos tools
 
 # The tour builds without optimisation: it compiles sooner, and the library waits for the database anyway.
 DEMO_ARGS = $(if $(INTERACTIVE),--interactive)
@@ -20,6 +20,7 @@ test: tools ## Runs everything that the continuous integration runs.
 	@sh scripts/pgbouncer.sh
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- -D warnings
+	cargo clippy --test chaos --all-features -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
 	cargo test --all-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
@@ -29,3 +30,7 @@ test: tools ## Runs everything that the continuous integration runs.
 bench: tools ## Measures the library beside bare loops; ARGS="--quick", ARGS="--help", ARGS="drain tx".
 	@if [ -z "$$DATABASE_URL" ]; then sh scripts/postgres.sh >/dev/null; fi
 	cargo bench --quiet --bench queue -- $(ARGS)
+
+chaos: tools ## Plays faults against real processes and servers; ARGS="--short", ARGS="--help", ARGS="kill server".
+	@sh scripts/postgres.sh >/dev/null
+	cargo test --quiet --all-features --test chaos -- $(ARGS)

@@ -16,10 +16,12 @@ mod machine;
 mod measure;
 mod options;
 mod plot;
+#[path = "../../tests/support/progress.rs"]
 mod progress;
 mod report;
 mod rounds;
 mod server;
+#[path = "../../tests/support/usage.rs"]
 mod usage;
 mod workloads;
 

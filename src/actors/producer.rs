@@ -46,10 +46,10 @@ pub(crate) struct ProducerActor {
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
     again: bool,
+    /// The answer to a claim was lost: there may be jobs held that nobody here knows of.
+    unsure: bool,
     /// The database could not be reached so many times in a row.
     failures: u32,
-    /// The answer to a claim was lost, and with it perhaps jobs that it has started.
-    astray: bool,
     draining: bool,
     drained: Vec<oneshot::Sender<()>>,
     _lifeline: Lifeline,
@@ -105,8 +105,8 @@ impl ProducerActor {
             beginning: false,
             claiming: false,
             again: false,
+            unsure: false,
             failures: 0,
-            astray: false,
             draining: false,
             drained: Vec::new(),
             _lifeline: lifeline,
@@ -130,6 +130,7 @@ impl ProducerActor {
         let began = Instant::now();
         let onward = self.progress.next(began);
         let poller = self.members.poller();
+        let unsure = self.unsure.then(|| self.ahead.ids());
         let claim = async move {
             let (store, take, node) = (&shared.store, shared.settings.take(), &shared.node);
             if shared.revive().await?
@@ -137,6 +138,10 @@ impl ProducerActor {
                 && poller.try_send(Sweep).is_err()
             {
                 log::debug!("the poller is being replaced");
+            }
+            if let Some(kept) = unsure {
+                // Whatever is known of them too is performed by one of those that come to hold it, or by nobody.
+                shared.give_back(None, kept).await?;
             }
             let sent = std::time::Instant::now();
             let claim = match onward {
@@ -162,17 +167,15 @@ impl ProducerActor {
             Ok(claim) => claim,
             Err(error) => {
                 self.shared.tally.away(&error);
-                self.astray |= error.is_ambiguous();
+                self.unsure |= error.is_ambiguous();
                 ctx.run_later(reconnect_delay(self.failures), Self::claim);
                 self.failures = self.failures.saturating_add(1);
                 return self.report_drained();
             }
         };
         self.failures = 0;
+        self.unsure = false;
         self.shared.tally.back();
-        if std::mem::take(&mut self.astray) && self.shared.settings.start_on_claim {
-            self.give_back(None, ctx);
-        }
         let full = jobs.len() >= wanted;
         self.ahead.put(jobs, full, Instant::now());
         self.give(ctx);

@@ -271,3 +271,21 @@ async fn a_statement_whose_answer_is_lost_is_found_to_have_happened() {
 async fn a_statement_that_does_not_reach_the_server_is_sent_again_by_the_same_attempt() {
     assert_eq!(completes_with_one_statement_under(Mode::CutBefore("the write")).await, 1);
 }
+
+/// The claim has reserved the job, and its process does not know. Nothing lapses within the hour.
+#[actix::test]
+async fn jobs_of_a_claim_whose_answer_is_lost_do_not_wait_for_their_reservation_to_lapse() {
+    let db = TestDb::new().await;
+    let (proxy, jobs) = proxied(&db, |queue| queue.reservation_timeout(HOUR).dead_after(HOUR)).await;
+    let client = db.client().await;
+    jobs.enqueue_many(&client, &[1, 2, 3].map(Entry::job)).await.unwrap();
+    proxy.set(Mode::LoseAnswerTo("'RESERVED',"));
+
+    let running = jobs.start(entering()).await.unwrap();
+    proxy.answer_lost().await;
+    until(&client, "they are reserved", "(SELECT count(*) FROM jobs WHERE state = 'RESERVED') = 3").await;
+    proxy.set(Mode::Pass);
+
+    all_entered(&client, 3).await;
+    running.shutdown().await;
+}

@@ -27,15 +27,18 @@ pub(crate) fn cpu(pid: u32) -> Option<f64> {
 pub(crate) fn server_cpu(postmaster: u32) -> Option<f64> {
     let own = stat(postmaster)?;
     let mut total: i64 = own.get(11..15)?.iter().sum();
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(fields) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(stat) else {
-            continue;
-        };
-        if fields.get(1) == Some(&i64::from(postmaster)) {
-            total += fields.get(11..13)?.iter().sum::<i64>();
-        }
+    for fields in children(postmaster).into_iter().filter_map(stat) {
+        total += fields.get(11..13)?.iter().sum::<i64>();
     }
     Some(seconds(total))
+}
+
+/// The processes that this one has started and that are there still.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| stat(*pid).is_some_and(|fields| fields.get(1) == Some(&i64::from(parent))))
+        .collect()
 }
 
 /// Resident memory of a process in megabytes: now, and at most so far.

@@ -12,7 +12,7 @@ pub(crate) struct Progress {
     terminal: bool,
     begun: Instant,
     told: Cell<Option<Instant>>,
-    /// Which workload of how many.
+    /// Which workload, or scenario, of how many.
     workload: RefCell<String>,
     /// Which step of it.
     step: RefCell<String>,
@@ -29,7 +29,7 @@ impl Progress {
         }
     }
 
-    /// A workload begins.
+    /// A workload, or a scenario, begins.
     pub(crate) fn workload(&self, number: usize, of: usize, name: &str) {
         self.workload.replace(format!("[{number}/{of}] {name}"));
         self.step("");
@@ -69,7 +69,7 @@ impl Progress {
         let line = format!("{} {}", self.elapsed(), parts.join(": "));
         if self.terminal {
             eprint!("\r\x1b[K{line}");
-            // A terminal that takes no text is no reason to end the benchmark.
+            // A terminal that takes no text is no reason to end the run.
             let _ = stderr().flush();
         } else {
             eprintln!("{line}");

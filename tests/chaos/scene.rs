@@ -1,0 +1,280 @@
+//! A server, workers, their load, and the course that every scenario takes: measure, fault, recover, compare.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use actix_job_queue::{Database, Queue};
+use tokio_postgres::Client;
+
+use crate::{
+    audit::{self, Audit},
+    cluster::{self, Cluster},
+    failure::Failure,
+    load::Load,
+    outcome::{Change, Outcome},
+    process::{Process, Start},
+    recovery::{self, Pace},
+    server::{WORKERS, connect, number, workers_url},
+    stage::Stage,
+    usage,
+    worker::{TABLE, Task},
+};
+
+/// Jobs a second that two workers do with ease, also where the machine has other things to do.
+pub(crate) const RATE: f64 = 120.0;
+
+/// What a scenario is played on.
+pub(crate) struct Setup {
+    pub(crate) settings: Vec<(&'static str, &'static str)>,
+    /// Whether what is committed survives a crash of the server.
+    pub(crate) durable: bool,
+    pub(crate) workers: usize,
+    pub(crate) rate: f64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { settings: Vec::new(), durable: false, workers: 2, rate: RATE }
+    }
+}
+
+pub(crate) struct Scene<'a> {
+    pub(crate) stage: &'a Stage<'a>,
+    pub(crate) cluster: Cluster,
+    /// The way past every proxy, as superuser.
+    pub(crate) url: String,
+    pub(crate) queue: Queue,
+    pub(crate) workers: Vec<Process>,
+    /// What a new worker is told, unless the scenario tells it something else.
+    pub(crate) task: Task,
+    load: Option<Load>,
+    rate: f64,
+    started: usize,
+    before: Option<Before>,
+    misses: Vec<String>,
+}
+
+struct Before {
+    pace: Pace,
+    connections: f64,
+    memory: f64,
+}
+
+impl<'a> Scene<'a> {
+    /// A server with workers that have been measured under load: what most scenarios begin with.
+    pub(crate) async fn begin(stage: &'a Stage<'a>, setup: Setup) -> Result<Self, Failure> {
+        let workers = setup.workers;
+        let mut scene = Self::prepare(stage, setup).await?;
+        for _ in 0..workers {
+            scene.hire().await?;
+        }
+        scene.warm_up().await?;
+        Ok(scene)
+    }
+
+    /// A server with the queue and the books, and nobody at work.
+    pub(crate) async fn prepare(stage: &'a Stage<'a>, setup: Setup) -> Result<Self, Failure> {
+        stage.progress.step("starts a server");
+        let settings = setup.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let options = cluster::Options { settings, durable: setup.durable, ..cluster::Options::default() };
+        let cluster = tokio::task::block_in_place(|| Cluster::start(options))?;
+        let url = cluster.url("postgres");
+        let database = Database::connect(&url).await.map_err(Failure::because("connect the load"))?;
+        let queue = Queue::builder(&database, TABLE).build().map_err(Failure::because("build the queue"))?;
+        queue.migrate().await.map_err(Failure::because("make the queue"))?;
+        connect(&url).await?.batch_execute(audit::BOOKS).await?;
+        Ok(Self {
+            stage,
+            task: Task { url: workers_url(&url), ..Task::default() },
+            cluster,
+            url,
+            queue,
+            workers: Vec::new(),
+            load: None,
+            rate: setup.rate,
+            started: 0,
+            before: None,
+            misses: Vec::new(),
+        })
+    }
+
+    /// One more worker.
+    pub(crate) async fn hire(&mut self) -> Result<(), Failure> {
+        self.hire_with(&self.task.clone(), &Start::default()).await
+    }
+
+    /// One more worker, of a kind of its own.
+    pub(crate) async fn hire_with(&mut self, task: &Task, start: &Start) -> Result<(), Failure> {
+        self.stage.progress.step("starts a worker");
+        self.started += 1;
+        let log = self.stage.logs.join(format!("worker-{}.log", self.started));
+        let process = Process::start(task, start, &log).await?;
+        self.workers.push(process);
+        Ok(())
+    }
+
+    /// Starts the load and measures the queue before anything happens to it.
+    pub(crate) async fn warm_up(&mut self) -> Result<(), Failure> {
+        self.stage.progress.step("works under its load");
+        self.load = Some(Load::start(self.url.clone(), self.queue.clone(), self.rate));
+        let client = self.client().await?;
+        // The first plans, connections and long jobs are no measure.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let pace = recovery::pace(&client, self.stage.length()).await?;
+        if pace.rate < 0.8 * self.rate {
+            return Err(format!(
+                "nothing was done to it yet, and of {:.0} jobs a second it did {:.0}: the machine is too busy",
+                self.rate, pace.rate
+            )
+            .into());
+        }
+        let (connections, memory) = (self.connections(&client).await?, self.memory());
+        self.before = Some(Before { pace, connections, memory });
+        Ok(())
+    }
+
+    /// What is done to it now, for whoever watches.
+    pub(crate) fn fault(&self, what: &str) {
+        self.stage.progress.step(what);
+    }
+
+    /// Completions a second before the fault.
+    pub(crate) fn offer(&self, rate: f64) {
+        if let Some(load) = &self.load {
+            load.set(rate);
+        }
+    }
+
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// A connection of the scenario's own.
+    pub(crate) async fn client(&self) -> Result<Client, Failure> {
+        connect(&self.url).await
+    }
+
+    /// What should not have been.
+    pub(crate) fn miss(&mut self, what: impl Into<String>) {
+        self.misses.push(what.into());
+    }
+
+    /// Waits until a condition is true in the database; a miss if it does not become so.
+    pub(crate) async fn until(&mut self, what: &str, condition: &str, patience: Duration) -> Result<bool, Failure> {
+        let begun = Instant::now();
+        let client = self.client().await?;
+        let sql = format!("SELECT CASE WHEN {condition} THEN 1::bigint ELSE 0 END");
+        while number(&client, &sql).await? == 0 {
+            if begun.elapsed() > patience {
+                self.miss(format!("it did not come to pass within {patience:?}: {what}"));
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(true)
+    }
+
+    async fn connections(&self, client: &Client) -> Result<f64, Failure> {
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{WORKERS}'");
+        Ok(number(client, &sql).await? as f64)
+    }
+
+    /// The mean of the workers.
+    fn memory(&self) -> f64 {
+        let all: Vec<_> = self.workers.iter().filter_map(|worker| usage::memory(worker.pid())).collect();
+        all.iter().map(|(now, _)| now).sum::<f64>() / all.len().max(1) as f64
+    }
+
+    /// The fault ended at `ended`: waits until the queue is back, has it run empty, and compares the books.
+    pub(crate) async fn conclude(mut self, ended: Instant) -> Result<Outcome, Failure> {
+        let Before { pace, connections, memory } = self.before.take().ok_or("a scenario measures before its fault")?;
+        self.stage.progress.step("comes back");
+        let recovered = recovery::back(&self.url, pace, ended).await;
+        match recovered {
+            None => self.miss("it was not back a minute after the fault"),
+            Some(time) if time > recovery::LIMIT => self.miss(format!("it was back {time:.1?} after the fault only")),
+            Some(_) => {}
+        }
+        self.stage.progress.step("works on under its load");
+        tokio::time::sleep(self.stage.length()).await;
+        let client = self.client().await?;
+        let seconds = self.stage.length().as_secs_f64();
+        let after = recovery::per_second(&client, "completed", seconds).await?;
+        let offered = recovery::per_second(&client, "enqueued", seconds).await?;
+        if after < 0.95 * offered.min(pace.rate) {
+            self.miss(format!("of {offered:.0} jobs a second it did {after:.0}, {:.0} before", pace.rate));
+        }
+        self.stage.progress.step("runs empty");
+        if let Some(load) = self.load.take() {
+            load.stop().await?;
+        }
+        recovery::empty(&self.url).await?;
+        let client = self.client().await?;
+        let connections = Change { before: connections, after: self.connections(&client).await? };
+        let memory = Change { before: memory, after: self.memory() };
+        self.judge(&client, connections, memory).await?;
+        let audit = Audit::look(&client).await?;
+        self.misses.extend(audit.misses());
+        if !self.misses.is_empty() {
+            self.keep(&client).await?;
+        }
+        self.dismiss().await?;
+        Ok(Outcome {
+            jobs: audit.jobs,
+            lost: audit.lost,
+            doubled: audit.doubled,
+            stuck: audit.stuck,
+            rate: Some(Change { before: pace.rate, after }),
+            recovered,
+            connections: Some(connections),
+            memory: Some(memory),
+            misses: self.misses,
+            not_run: None,
+        })
+    }
+
+    async fn judge(&mut self, client: &Client, connections: Change, memory: Change) -> Result<(), Failure> {
+        let most = self.workers.len() as f64 * f64::from(self.task.most_connections());
+        if connections.after > most {
+            self.miss(format!("the workers hold {} connections, of {most} at most", connections.after));
+        }
+        let open = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{WORKERS}' \
+             AND state LIKE 'idle in transaction%' AND state_change < clock_timestamp() - interval '1 second'"
+        );
+        let open = number(client, &open).await?;
+        if open > 0 {
+            self.miss(format!("{open} connections were left within a transaction"));
+        }
+        if memory.after > memory.before * 1.5 + 24.0 {
+            self.miss(format!("a worker's memory grew from {:.0} to {:.0} MB", memory.before, memory.after));
+        }
+        Ok(())
+    }
+
+    /// Writes what may explain a miss beside the workers' logs.
+    async fn keep(&self, client: &Client) -> Result<(), Failure> {
+        let write = |name: &str, text: String| {
+            fs::write(self.stage.logs.join(name), text).map_err(Failure::because("keep what was seen"))
+        };
+        write("server.log", self.cluster.log_tail(5_000))?;
+        write("database.txt", audit::remains(client).await?)?;
+        write("misses.txt", self.misses.join("\n"))
+    }
+
+    /// Ends the workers in order; there is nothing left for them to do.
+    async fn dismiss(&mut self) -> Result<(), Failure> {
+        let patience = Duration::from_millis(self.task.shutdown_timeout_ms) + Duration::from_secs(5);
+        for worker in std::mem::take(&mut self.workers) {
+            let pid = worker.pid();
+            match worker.terminate(patience).await? {
+                Some(report) if report.contains(" 0 left") => {}
+                Some(report) => self.miss(format!("worker {pid} ended, with work left: {report}")),
+                None => self.miss(format!("worker {pid} did not end in order within {patience:?}")),
+            }
+        }
+        Ok(())
+    }
+}
