@@ -97,8 +97,9 @@ LANGUAGE sql STABLE AS {body}
         || pg_catalog.jsonb_build_array(
                pg_catalog.jsonb_build_object(
                    'at', pg_catalog.now(), 'attempt', attempt, 'error', error,
-                   -- Somebody may have touched the row since.
-                   'seconds', GREATEST(pg_catalog.round(EXTRACT(epoch FROM pg_catalog.now() - since), 3), 0),
+                   'seconds', CASE WHEN since IS NOT NULL  -- What did not run took no time; a clock may be set back.
+                                   THEN GREATEST(pg_catalog.round(EXTRACT(epoch FROM pg_catalog.now() - since), 3), 0)
+                              END,
                    'node', node,
                    'process', (SELECT known.name FROM {schema}.job_queue_nodes AS known WHERE known.node = $5)))
 {body};

@@ -20,7 +20,7 @@ pub(crate) use {
     claim::{Claim, Onward, Place, Sight, Unseen},
     completion::{CommitOutcome, Opened, Write},
     settle::{Settlement, Verdict},
-    statements::{Statements, fill},
+    statements::{Statements, fill, fill_more},
     sweep::{Since, Swept},
     turn::Started,
 };
@@ -43,7 +43,7 @@ impl Store {
     }
 
     /// What was attempted, for an error's text.
-    fn attempted(&self, what: &str) -> String {
+    pub(crate) fn attempted(&self, what: &str) -> String {
         format!("{what} of queue {}", self.name)
     }
 }

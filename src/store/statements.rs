@@ -112,9 +112,20 @@ fn of_queue(hole: &str, name: &QueueName, kind: ParamsKind) -> Option<String> {
         "params_type" => Some(kind.column_type().to_owned()),
         "params_wire" => Some(kind.wire_type().to_owned()),
         "params_cast" => Some(kind.cast().to_owned()),
-        "kind" => Some(kind.type_expression().to_owned()),
+        "schema_literal" => Some(quote_literal(&name.quoted_schema())),
+        "kind" | "type" => Some(kind.type_expression().to_owned()),
         _ => None,
     }
+}
+
+/// Fills a template that has holes of its own beside the queue's.
+pub(crate) fn fill_more(
+    template: &str,
+    name: &QueueName,
+    kind: ParamsKind,
+    more: impl Fn(&str) -> Option<String>,
+) -> String {
+    fill_holes(template, |hole| more(hole).or_else(|| of_queue(hole, name, kind)))
 }
 
 /// Fills a template's holes in one pass, so that what looks like a hole inside of a filling stays what it is.
