@@ -11,6 +11,9 @@ SELECT {columns},
                     ORDER BY earlier.priority, earlier.schedule, earlier.id
                     LIMIT $2) AS before)
        END AS before,
+       EXISTS (SELECT
+                 FROM {schema}.job_queue_pauses AS pauses
+                WHERE pauses.queue = {queue_literal} AND pauses.kind IN ('', {type})) AS paused,
        (SELECT count(*) FROM {schema}.job_queue_nodes WHERE dead_at > now()) AS alive
   FROM {table} AS job
  WHERE job.id = $1

@@ -22,6 +22,7 @@ mod error;
 mod filter;
 mod jobs;
 mod overview;
+mod pauses;
 mod queues;
 mod walk;
 mod why;
@@ -44,6 +45,7 @@ pub use {
     filter::{Cursor, Filter, NoCursor},
     jobs::{Details, Failure, Found, JobRow, Page},
     overview::{Depth, Figure, Overview, TypeCount},
+    pauses::Pause,
     queues::{KnownQueue, queues},
     why::span,
 };

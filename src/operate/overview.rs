@@ -5,7 +5,7 @@ use postgres_types::Type;
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{OperateError, Operator};
+use super::{OperateError, Operator, Pause};
 use crate::job::State;
 
 /// Up to here jobs are counted one by one.
@@ -60,6 +60,8 @@ pub struct Overview {
     pub depth: Vec<Depth>,
     /// The commonest types and states, the commonest first. A rare type may be missing where the figures are estimates.
     pub types: Vec<TypeCount>,
+    /// What no process claims.
+    pub paused: Vec<Pause>,
     /// The earliest time at which a job that can run was to run.
     pub waiting_since: Option<DateTime<Utc>>,
     /// When the next scheduled or retried job is due.
@@ -101,6 +103,7 @@ impl Operator {
             now: row.get("now"),
             depth: depth.to_vec(),
             types,
+            paused: self.pauses().await?,
             waiting_since: row.get("waiting_since"),
             next_due: row.get("next_due"),
             running_since: row.get("running_since"),

@@ -10,7 +10,9 @@ use crate::job::State;
 pub(super) fn why(job: &JobRow, row: &Row) -> String {
     let now: DateTime<Utc> = row.get("now");
     let holder = Holder { dead_at: row.get("dead_at"), alive: row.get("alive") };
-    tell(job, now, row.get("before"), &holder)
+    let told = tell(job, now, row.get("before"), &holder);
+    let held = matches!(job.state, State::Reserved | State::InProgress | State::Failed);
+    if row.get("paused") && !held { format!("Its queue or its type is paused: resume it first. {told}") } else { told }
 }
 
 struct Holder {

@@ -118,7 +118,7 @@ mod tests {
             notify: None,
             params: crate::job::RawParams::Json("{}".into()),
         };
-        Claim { jobs: vec![job; jobs], due_in: None, walked, sight }
+        Claim { jobs: vec![job; jobs], due_in: None, walked, paused: false, sight }
     }
 
     #[test]

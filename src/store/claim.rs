@@ -1,10 +1,10 @@
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::Row;
 
-use super::{Store, seconds};
+use super::{Store, seconds, statements::Claims};
 use crate::{database::Lane, error::DatabaseError, job::Reserved, run::node::Node};
 
 /// What a claim brought.
@@ -16,6 +16,8 @@ pub(crate) struct Claim {
     pub(crate) due_in: Option<Duration>,
     /// How many index entries were walked, those of jobs long gone among them.
     pub(crate) walked: u64,
+    /// Something of the queue is paused: nobody tells when it is no longer, where there are no notifications.
+    pub(crate) paused: bool,
     /// What else was seen, if the claim did not start at the beginning.
     pub(crate) sight: Option<Sight>,
 }
@@ -101,7 +103,7 @@ impl Store {
 
     async fn claim_by(
         &self,
-        sql: &str,
+        claims: &Claims,
         limit: usize,
         reservation_timeout: Duration,
         node: &Node,
@@ -120,7 +122,15 @@ impl Store {
             (index, Type::TEXT),
         ];
         parameters.extend_from_slice(more);
-        self.database.query(Lane::Control, &attempted, sql, &parameters).await
+        if !self.paused.load(Ordering::Relaxed) {
+            let rows = self.database.query(Lane::Control, &attempted, &claims.free, &parameters).await?;
+            if !is_paused(&rows) {
+                return Ok(rows);
+            }
+        }
+        let rows = self.database.query(Lane::Control, &attempted, &claims.careful, &parameters).await?;
+        self.paused.store(is_paused(&rows), Ordering::Relaxed);
+        Ok(rows)
     }
 
     /// The name of the index that claims walk.
@@ -144,6 +154,10 @@ impl Store {
     }
 }
 
+fn is_paused(rows: &[Row]) -> bool {
+    rows.first().is_some_and(|row| row.get("paused"))
+}
+
 /// Every row has what is told of the claim as a whole.
 fn claim(rows: &[Row], sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
     let Some(first) = rows.first() else {
@@ -153,6 +167,7 @@ fn claim(rows: &[Row], sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
         jobs: rows.iter().filter_map(|row| row.get::<_, Option<i64>>("id").map(|id| reserved(id, row))).collect(),
         due_in: seconds(first.get("due_in")),
         walked: first.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
+        paused: first.get("paused"),
         sight: sight(first),
     }
 }

@@ -9,8 +9,8 @@ pub(crate) struct Statements {
     pub(crate) enqueue: String,
     pub(crate) enqueue_one: String,
     pub(crate) requeue: String,
-    pub(crate) claim: String,
-    pub(crate) claim_onward: String,
+    pub(crate) claim: Claims,
+    pub(crate) claim_onward: Claims,
     pub(crate) claim_index: String,
     pub(crate) started: String,
     pub(crate) unreserve: String,
@@ -36,8 +36,8 @@ impl Statements {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
             enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
-            claim: claim(include_str!("../../sql/statements/claim.sql"), name, kind),
-            claim_onward: claim(include_str!("../../sql/statements/claim_onward.sql"), name, kind),
+            claim: Claims::new(include_str!("../../sql/statements/claim.sql"), name, kind),
+            claim_onward: Claims::new(include_str!("../../sql/statements/claim_onward.sql"), name, kind),
             claim_index: fill(include_str!("../../sql/statements/claim_index.sql")),
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
@@ -85,10 +85,32 @@ pub(crate) fn complete_with(name: &QueueName, kind: ParamsKind, written: &str, p
     })
 }
 
+/// A claim in two forms, since a look at each job's type would cost the claims of all queues, and have the planner
+/// misjudge how many jobs there are.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    /// Brings nothing where anything is paused, which is asked once and of no job, and says so.
+    pub(crate) free: String,
+    /// Brings what is not paused.
+    pub(crate) careful: String,
+}
+
+/// Whether nothing is paused; the planner knows that it is the same for all rows.
+const FREE: &str = "(SELECT kinds FROM pauses) IS NULL";
+
+impl Claims {
+    fn new(template: &str, name: &QueueName, kind: ParamsKind) -> Self {
+        Self { free: claim(template, name, kind, FREE), careful: claim(template, name, kind, kind.open_expression()) }
+    }
+}
+
 /// A claim: its own way to pick jobs, and the reservation of those that is the same for all.
-fn claim(template: &str, name: &QueueName, kind: ParamsKind) -> String {
+fn claim(template: &str, name: &QueueName, kind: ParamsKind, open: &str) -> String {
+    let part = |template| fill(template, name, kind).trim_end().to_owned();
     fill_holes(template, |hole| match hole {
-        "reservation" => Some(fill(include_str!("../../sql/statements/reservation.sql"), name, kind)),
+        "reservation" => Some(part(include_str!("../../sql/statements/reservation.sql"))),
+        "pauses" => Some(part(include_str!("../../sql/statements/pauses.sql"))),
+        "open" => Some(open.to_owned()),
         hole => of_queue(hole, name, kind),
     })
 }
@@ -175,6 +197,17 @@ impl ParamsKind {
         match self {
             ParamsKind::Json => "::jsonb",
             ParamsKind::Binary => "",
+        }
+    }
+
+    /// What is not paused: neither with the whole queue, which goes by the name of no type, nor with its type.
+    fn open_expression(self) -> &'static str {
+        match self {
+            ParamsKind::Json => {
+                "'' <> ALL (COALESCE((SELECT kinds FROM pauses), '{}'))
+       AND COALESCE(job.params ->> 'type', '') <> ALL (COALESCE((SELECT kinds FROM pauses), '{}'))"
+            }
+            ParamsKind::Binary => "'' <> ALL (COALESCE((SELECT kinds FROM pauses), '{}'))",
         }
     }
 

@@ -5,6 +5,7 @@ mod actions;
 mod bench;
 mod hostile;
 mod looks;
+mod pauses;
 mod record;
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]

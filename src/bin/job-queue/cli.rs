@@ -1,6 +1,6 @@
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bulk, jobs, migrate, stats};
+use crate::{bulk, jobs, migrate, pause, stats};
 
 /// Looks after job queues in PostgreSQL: what is stuck, since when and why, and how to run it again.
 #[derive(Debug, Parser)]
@@ -52,6 +52,10 @@ pub(crate) enum Verb {
     Cancel(bulk::CancelArgs),
     /// Deletes jobs in any state, running ones too.
     Delete(bulk::Args),
+    /// Has no process claim jobs of a queue or of a type.
+    Pause(pause::PauseArgs),
+    /// Has them claimed again.
+    Resume(pause::ResumeArgs),
     /// Deletes failed jobs.
     Purge(bulk::Args),
 }

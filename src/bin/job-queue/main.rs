@@ -8,6 +8,7 @@ mod filter;
 mod jobs;
 mod migrate;
 mod output;
+mod pause;
 mod prompt;
 mod queues;
 mod span;
@@ -45,6 +46,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::RunNow(args) => bulk::run_now(&target, args).await,
         Verb::Cancel(args) => bulk::cancel(&target, args).await,
         Verb::Delete(args) => bulk::delete(&target, args).await,
+        Verb::Pause(args) => pause::pause(&target, args).await,
+        Verb::Resume(args) => pause::resume(&target, args).await,
         Verb::Purge(args) => bulk::purge(&target, args).await,
     }
 }

@@ -84,6 +84,11 @@ fn print_overview(overview: &Overview, before: Option<&Overview>) -> Result<(), 
         ]);
     }
     print_table(&states)?;
+    for pause in &overview.paused {
+        let what = pause.kind.as_ref().map_or("the queue".to_owned(), |kind| format!("type {kind}"));
+        let reason = pause.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        print(&crate::output::in_line(&format!("{what} is paused, {}{reason}", ago(pause.since, now)), 300))?;
+    }
     if let Some(before) = before {
         let seconds = (now - before.now).num_milliseconds().max(1);
         let inserted = (overview.inserted - before.inserted) * 1_000 / seconds;
