@@ -8,6 +8,7 @@ mod handler;
 mod job;
 mod migrate;
 mod name;
+pub mod operate;
 mod perform;
 mod prepared;
 mod queue;

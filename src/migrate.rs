@@ -24,7 +24,7 @@ struct Step {
 }
 
 /// A shipped migration is never edited: a later one mends it.
-const SCHEMA: [Step; 2] = [
+const SCHEMA: [Step; 3] = [
     Step {
         up: include_str!("../sql/migrations/schema_1_nodes.up.sql"),
         down: include_str!("../sql/migrations/schema_1_nodes.down.sql"),
@@ -32,6 +32,10 @@ const SCHEMA: [Step; 2] = [
     Step {
         up: include_str!("../sql/migrations/schema_2_functions.up.sql"),
         down: include_str!("../sql/migrations/schema_2_functions.down.sql"),
+    },
+    Step {
+        up: include_str!("../sql/migrations/schema_3_operator.up.sql"),
+        down: include_str!("../sql/migrations/schema_3_operator.down.sql"),
     },
 ];
 

@@ -6,7 +6,14 @@ use std::fmt;
 const IDENTIFIER_BYTES: usize = 63;
 
 /// Tables that the library itself keeps in each schema.
-const RESERVED: [&str; 2] = ["job_queue_migrations", "job_queue_nodes"];
+const RESERVED: [&str; 6] = [
+    "job_queue_migrations",
+    "job_queue_nodes",
+    "job_queue_pauses",
+    "job_queue_activity",
+    "job_queue_failures",
+    "job_queue_history",
+];
 
 /// The longest ending of a channel's name.
 const LONGEST_ENDING: usize = ".completed".len();

@@ -14,6 +14,7 @@ use crate::{
     handler::Handlers,
     queue::Queue,
     run::{
+        caught::watch_places,
         desk::Desk,
         hold::{Cancelled, Holds},
         node::{self, Node},
@@ -64,6 +65,7 @@ impl Queues {
         };
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
         let io = first.store.database.threads();
+        watch_places();
         let name = node::name();
         let mut nodes = Vec::with_capacity(self.0.len());
         for (queue, _) in &self.0 {

@@ -8,12 +8,15 @@ const LONGEST: usize = 8 * 1024;
 /// Deeper chains are cut: a cause that is its own cause has no end.
 const DEEPEST: usize = 16;
 
-/// The error's message and those of its causes, outermost first.
+/// The error's message and those of its causes, outermost first; together not much longer than one of them may be.
 pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
     let mut texts = vec![keepable(&error.to_string())];
     let mut cause = error.source();
-    while let Some(error) = cause.filter(|_| texts.len() < DEEPEST) {
-        texts.push(keepable(&error.to_string()));
+    let mut length = texts[0].len();
+    while let Some(error) = cause.filter(|_| texts.len() < DEEPEST && length < LONGEST) {
+        let text = keepable(&error.to_string());
+        length += text.len();
+        texts.push(text);
         cause = error.source();
     }
     texts

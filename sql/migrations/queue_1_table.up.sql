@@ -17,7 +17,8 @@ CREATE TABLE {table} (
     -- The fence. It grows by one at every start and nothing lowers it.
     lease bigint NOT NULL DEFAULT 0 CHECK (lease >= 0),
     node bigint,
-    -- The last failed attempts, oldest first: [{"at", "attempt", "error": [message, cause, ..]}].
+    -- The last failed attempts, oldest first: [{"at", "attempt", "error": [message, cause, ..],
+    -- "seconds" that it ran, "node", "process": the node's name}].
     errors jsonb CHECK (jsonb_typeof(errors) = 'array'),
     -- The transaction that made the job available out of its turn; see the index on it.
     late xid8,

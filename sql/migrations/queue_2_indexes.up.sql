@@ -12,3 +12,7 @@ CREATE INDEX ON {table} (expires) WHERE state IN ('RESERVED', 'IN_PROGRESS');
 -- came back, and those whose time had passed when they were inserted. The index holds no others, so the rest
 -- pay nothing for it.
 CREATE INDEX ON {table} (late) WHERE state = 'AVAILABLE' AND late IS NOT NULL;
+
+-- Guarantees that failed jobs are found, the latest first, however many others there are. A job is put into it when it
+-- fails for good, and costs nothing here before.
+CREATE INDEX ON {table} (updated_at, id) WHERE state = 'FAILED';

@@ -1,4 +1,4 @@
-DROP FUNCTION {schema}.job_queue_record(jsonb, integer, jsonb);
+DROP FUNCTION {schema}.job_queue_record(jsonb, integer, jsonb, timestamptz, bigint);
 DROP FUNCTION {schema}.job_queue_refuse(text, text);
 DROP FUNCTION {schema}.job_queue_late();
 DROP FUNCTION {schema}.job_queue_admit();

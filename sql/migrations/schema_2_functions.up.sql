@@ -86,13 +86,20 @@ BEGIN
 END
 {body};
 
--- Guarantees that a failed attempt is kept with its time and number, and that no job gathers them without
--- bound: the newest 20 stay.
-CREATE FUNCTION {schema}.job_queue_record(errors jsonb, attempt integer, error jsonb) RETURNS jsonb
+-- Guarantees that a failed attempt is kept with its end and its number, for how long it ran, since `since`, and in
+-- which process, and that no job gathers them without bound: the newest 20 stay.
+CREATE FUNCTION {schema}.job_queue_record(errors jsonb, attempt integer, error jsonb, since timestamptz, node bigint)
+RETURNS jsonb
 LANGUAGE sql STABLE AS {body}
     SELECT CASE WHEN pg_catalog.jsonb_array_length(errors) >= 20 THEN errors - 0
                 ELSE COALESCE(errors, '[]'::jsonb)
            END
         || pg_catalog.jsonb_build_array(
-               pg_catalog.jsonb_build_object('at', pg_catalog.now(), 'attempt', attempt, 'error', error))
+               pg_catalog.jsonb_build_object(
+                   'at', pg_catalog.now(), 'attempt', attempt, 'error', error,
+                   'seconds', CASE WHEN since IS NOT NULL  -- What did not run took no time; a clock may be set back.
+                                   THEN GREATEST(pg_catalog.round(EXTRACT(epoch FROM pg_catalog.now() - since), 3), 0)
+                              END,
+                   'node', node,
+                   'process', (SELECT known.name FROM {schema}.job_queue_nodes AS known WHERE known.node = $5)))
 {body};

@@ -4,12 +4,13 @@
 -- while some transaction may still see them. Rows that others have locked are skipped, never waited for.
 -- $1 how many, $2 reservation_timeout or execution_timeout in seconds, $3 node, $4 dead_after in seconds, $5 name of the process
 -- $6 the index that is walked
-WITH before AS MATERIALIZED (
+WITH {pauses}, before AS MATERIALIZED (
     SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0) AS walked
 ), picked AS MATERIALIZED (
     SELECT id
-      FROM {table}
+      FROM {table} AS job
      WHERE state = 'AVAILABLE'
+       AND {open}
        -- Counted before the walk begins.
        AND (SELECT walked FROM before) >= 0
      ORDER BY priority, schedule, id
@@ -22,6 +23,7 @@ WITH before AS MATERIALIZED (
 )
 SELECT next.due_in,
        pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) AS walked,
+       (SELECT kinds FROM pauses) IS NOT NULL AS paused,
        claimed.*
   FROM next LEFT JOIN claimed ON true
  ORDER BY claimed.priority, claimed.schedule, claimed.id

@@ -2,10 +2,11 @@
 -- the index entries of jobs that they took. Tells all that is needed to know where the next one may start:
 -- the places of jobs that the claim before could not see and that may lie anywhere, those of jobs that stay
 -- because others had locked them, what it has seen, and who may write still.
+-- What is paused counts as not there; once it is resumed, a claim from the beginning finds it.
 -- $1 to $6 as in a claim, $7 priorities, $8 schedules, $9 ids: the places, one a priority and in this order,
 -- $10 the first transaction that the claim before was too early for, or null, $11 those under way then, $12
 -- whether to tell who may write
-WITH late AS MATERIALIZED (
+WITH {pauses}, late AS MATERIALIZED (
     -- These two are all that a snapshot does not see.
     SELECT DISTINCT ON (priority) priority, schedule, GREATEST(id, -9223372036854775807) - 1 AS id
       FROM (SELECT priority, schedule, id
@@ -38,8 +39,9 @@ WITH late AS MATERIALIZED (
       FROM ranges
      CROSS JOIN LATERAL (
                SELECT priority, schedule, id
-                 FROM {table}
+                 FROM {table} AS job
                 WHERE state = 'AVAILABLE'
+                  AND {open}
                   AND (priority, schedule, id) > (ranges.priority, ranges.schedule, ranges.id)
                   AND priority < ranges.until
                   AND (SELECT walked FROM before) >= 0
@@ -60,8 +62,9 @@ WITH late AS MATERIALIZED (
       JOIN ranges ON (ranges.priority, ranges.schedule, ranges.id) < (reached.priority, reached.schedule, reached.id)
      CROSS JOIN LATERAL (
                SELECT priority, schedule, id
-                 FROM {table}
+                 FROM {table} AS job
                 WHERE state = 'AVAILABLE'
+                  AND {open}
                   AND (priority, schedule, id) > (ranges.priority, ranges.schedule, ranges.id)
                   AND priority < ranges.until
                   AND id NOT IN (SELECT id FROM picked)
@@ -98,6 +101,7 @@ SELECT next.due_in,
        ARRAY(SELECT schedule FROM remaining ORDER BY priority) AS remaining_schedules,
        ARRAY(SELECT id FROM remaining ORDER BY priority) AS remaining_ids,
        pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) AS walked,
+       (SELECT kinds FROM pauses) IS NOT NULL AS paused,
        claimed.*
   FROM next CROSS JOIN writers LEFT JOIN claimed ON true
  ORDER BY claimed.priority, claimed.schedule, claimed.id

@@ -1,5 +1,5 @@
--- Guarantees that the jobs picked are reserved, or started where the queue starts on claim, and that a process which holds jobs counts as alive from the same
--- commit on. Part of each claim, whose parameters $2 to $5 it takes.
+-- Guarantees that the jobs picked are reserved, or started where the queue starts on claim, and that a process which
+-- holds jobs counts as alive from the same commit on. Part of each claim, whose parameters $2 to $5 it takes.
 claimed AS (
     UPDATE {table} AS job
        SET {taken}

@@ -33,7 +33,7 @@ WITH wanted AS (
            node = NULL,
            late = pg_current_xact_id(),
            errors = CASE WHEN mine.error IS NULL THEN job.errors
-                         ELSE {schema}.job_queue_record(job.errors, job.attempt, mine.error) END,
+                         ELSE {schema}.job_queue_record(job.errors, job.attempt, mine.error, job.updated_at, job.node) END,
            updated_at = now()
       FROM mine
      WHERE job.id = mine.id

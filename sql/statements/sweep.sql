@@ -63,7 +63,8 @@ WITH due AS MATERIALIZED (
            node = NULL,
            late = pg_current_xact_id(),
            errors = CASE WHEN job.state = 'IN_PROGRESS' THEN {schema}.job_queue_record(
-                         job.errors, job.attempt, jsonb_build_array(abandoned.cause)) ELSE job.errors END,
+                         job.errors, job.attempt, jsonb_build_array(abandoned.cause), job.updated_at, job.node)
+                    ELSE job.errors END,
            updated_at = now()
       FROM abandoned
      WHERE job.id = abandoned.id

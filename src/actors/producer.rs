@@ -42,6 +42,8 @@ pub(crate) struct ProducerActor {
     progress: Progress,
     /// A claim from the beginning is planned.
     beginning: bool,
+    /// A look whether something is paused still is planned.
+    resuming: bool,
     /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
@@ -103,6 +105,7 @@ impl ProducerActor {
             waiting: Waiting::default(),
             progress: Progress::default(),
             beginning: false,
+            resuming: false,
             claiming: false,
             again: false,
             unsure: false,
@@ -157,13 +160,13 @@ impl ProducerActor {
             if let Ok(claim) = &claim {
                 act.progress.claimed(wanted, claim, began, Instant::now());
             }
-            act.claimed(wanted, claim, ctx);
+            act.claimed(wanted, claim, began.elapsed(), ctx);
         }));
     }
 
-    fn claimed(&mut self, wanted: usize, claim: Result<Claim, DatabaseError>, ctx: &mut Context<Self>) {
+    fn claimed(&mut self, wanted: usize, claim: Result<Claim, DatabaseError>, took: Duration, ctx: &mut Context<Self>) {
         self.claiming = false;
-        let Claim { jobs, due_in, sight, .. } = match claim {
+        let Claim { jobs, due_in, sight, paused, .. } = match claim {
             Ok(claim) => claim,
             Err(error) => {
                 self.shared.tally.away(&error);
@@ -195,6 +198,9 @@ impl ProducerActor {
             if sight.is_some() {
                 self.plan_beginning(ctx);
             }
+            if paused {
+                self.plan_resuming(took, ctx);
+            }
             self.wait(ctx);
         }
     }
@@ -207,6 +213,17 @@ impl ProducerActor {
             self.beginning = true;
             ctx.run_later(delay, |act, ctx| {
                 act.beginning = false;
+                act.claim(ctx);
+            });
+        }
+    }
+
+    /// Looks again for what is paused, as often as a pause's end may be late, but not most of the time.
+    fn plan_resuming(&mut self, took: Duration, ctx: &mut Context<Self>) {
+        if !self.resuming {
+            self.resuming = true;
+            ctx.run_later(took.saturating_mul(9).max(RESUMED), |act, ctx| {
+                act.resuming = false;
                 act.claim(ctx);
             });
         }
@@ -304,6 +321,9 @@ impl ProducerActor {
         }
     }
 }
+
+/// How late the end of a pause is noticed where no notification tells it.
+const RESUMED: Duration = Duration::from_millis(900);
 
 /// Another session holds a queue's key to itself for the length of an expression.
 const RETRY_WAIT: Duration = Duration::from_millis(500);

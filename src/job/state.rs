@@ -9,7 +9,8 @@ use std::{fmt, str::FromStr};
 ///                       |<---process died, attempts left-------------+
 /// RETRY --due-----------+                   process died, none left --> FAILED
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum State {
     /// Waits for its time.
     Scheduled,

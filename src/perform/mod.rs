@@ -17,7 +17,7 @@ use crate::{
     job::{Began, Reserved},
     run::{
         backoff::Backoff,
-        caught::{caught, panic_text},
+        caught::{caught, panic_text, watched},
         hold::{Cancelled, Held, Hold},
         node::Life,
         settle::{bounded, retry, settle, timed_out},
@@ -105,18 +105,21 @@ async fn run(
             None => std::future::pending().await,
         }
     };
-    let returned = tokio::select! {
-        // The handler comes first, so that it can still answer to a token that wakes both.
-        biased;
-        returned = &mut work => Some(returned),
-        _ = join_all(holds.iter().map(|hold| hold.token.cancelled())) => {
-            token.cancel();
-            (&mut work).now_or_never()
-        }
-        () = timed_out => {
-            holds.iter().for_each(|hold| hold.cancel(Cancelled::TimedOut));
-            token.cancel();
-            (&mut work).now_or_never()
+    let returned = {
+        let mut work = watched(&mut work);
+        tokio::select! {
+            // The handler comes first, so that it can still answer to a token that wakes both.
+            biased;
+            returned = &mut work => Some(returned),
+            _ = join_all(holds.iter().map(|hold| hold.token.cancelled())) => {
+                token.cancel();
+                (&mut work).now_or_never()
+            }
+            () = timed_out => {
+                holds.iter().for_each(|hold| hold.cancel(Cancelled::TimedOut));
+                token.cancel();
+                (&mut work).now_or_never()
+            }
         }
     };
     // What the handler holds may panic when it is let go; the ending stands all the same.

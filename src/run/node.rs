@@ -13,7 +13,7 @@ pub(crate) const BEATS: u32 = 4;
 /// on under a new number.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// For people: the program and its process number.
+    /// For people: its host, its number there and its program.
     pub(crate) name: String,
     pub(crate) dead_after: Duration,
     current: Mutex<Current>,
@@ -114,13 +114,13 @@ impl Life {
     }
 }
 
-/// What people will know this process by.
+/// What people will know this process by: its host, its number there and its program.
 pub(crate) fn name() -> String {
     let program = std::env::current_exe()
         .ok()
         .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
         .unwrap_or_else(|| "worker".to_owned());
-    format!("{program} (pid {})", std::process::id())
+    format!("{}:{} ({program})", gethostname::gethostname().to_string_lossy(), std::process::id())
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ mod tests {
             params: crate::job::RawParams::Json("{}".into()),
             began: None,
         };
-        Claim { jobs: vec![job; jobs], due_in: None, walked, sight }
+        Claim { jobs: vec![job; jobs], due_in: None, walked, paused: false, sight }
     }
 
     #[test]

@@ -1,10 +1,13 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::Row;
 
-use super::{Store, seconds};
+use super::{Store, seconds, statements::Claims};
 use crate::{
     database::Lane,
     error::DatabaseError,
@@ -30,6 +33,8 @@ pub(crate) struct Claim {
     pub(crate) due_in: Option<Duration>,
     /// How many index entries were walked, those of jobs long gone among them.
     pub(crate) walked: u64,
+    /// Something of the queue is paused: nobody tells when it is no longer, where there are no notifications.
+    pub(crate) paused: bool,
     /// What else was seen, if the claim did not start at the beginning.
     pub(crate) sight: Option<Sight>,
 }
@@ -120,7 +125,7 @@ impl Store {
 
     async fn claim_by(
         &self,
-        sql: &str,
+        claims: &Claims,
         limit: usize,
         take: Take,
         node: &Node,
@@ -141,7 +146,15 @@ impl Store {
             (index, Type::TEXT),
         ];
         parameters.extend_from_slice(more);
-        self.database.query(Lane::Control, &attempted, sql, &parameters).await
+        if !self.paused.load(Ordering::Relaxed) {
+            let rows = self.database.query(Lane::Control, &attempted, &claims.free, &parameters).await?;
+            if !is_paused(&rows) {
+                return Ok(rows);
+            }
+        }
+        let rows = self.database.query(Lane::Control, &attempted, &claims.careful, &parameters).await?;
+        self.paused.store(is_paused(&rows), Ordering::Relaxed);
+        Ok(rows)
     }
 
     /// The name of the index that claims walk.
@@ -171,6 +184,10 @@ impl Store {
     }
 }
 
+fn is_paused(rows: &[Row]) -> bool {
+    rows.first().is_some_and(|row| row.get("paused"))
+}
+
 /// Every row has what is told of the claim as a whole.
 fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
     let Some(first) = rows.first() else {
@@ -186,6 +203,7 @@ fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Op
             .collect(),
         due_in: seconds(first.get("due_in")),
         walked: first.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
+        paused: first.get("paused"),
         sight: sight(first),
     }
 }

@@ -50,16 +50,17 @@ impl Store {
             problems.push(format!("queue {queue} has no table yet: run migrate() once, or the SQL that it prints"));
             return Ok(Inspection { table, problems });
         }
-        for (column, object) in [
-            ("missing_on_queue", queue.quoted_table()),
-            ("missing_on_nodes", format!("{}.job_queue_nodes", queue.quoted_schema())),
-        ] {
-            let missing: Vec<&str> = row.get(column);
-            if !missing.is_empty() {
-                let missing = missing.join(", ");
-                problems
-                    .push(format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {grantee}"));
-            }
+        let lacks = |missing: &str, object: &str| {
+            format!("role {role:?} lacks rights on {object}: GRANT {missing} ON {object} TO {grantee}")
+        };
+        let missing: Vec<&str> = row.get("missing_on_queue");
+        if !missing.is_empty() {
+            problems.push(lacks(&missing.join(", "), &queue.quoted_table()));
+        }
+        for (table, missing) in
+            row.get::<_, Vec<&str>>("missing_on_shared").iter().filter_map(|told| told.split_once(':'))
+        {
+            problems.push(lacks(missing, &format!("{}.{table}", queue.quoted_schema())));
         }
         for function in row.get::<_, Vec<&str>>("missing_functions") {
             problems.push(format!(

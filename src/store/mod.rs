@@ -9,7 +9,10 @@ mod statements;
 mod sweep;
 mod turn;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::sync::OnceCell;
 use tokio_postgres::Row;
@@ -20,7 +23,7 @@ pub(crate) use {
     claim::{Claim, Onward, Place, Sight, Take, Unseen},
     completion::{CommitOutcome, Opened, Write},
     settle::{Settlement, Verdict},
-    statements::{Statements, fill},
+    statements::{Statements, fill, fill_more},
     sweep::{Since, Swept},
     turn::Started,
 };
@@ -34,16 +37,18 @@ pub(crate) struct Store {
     pub(crate) sql: Arc<Statements>,
     /// The index that claims walk; none if it is not there any more.
     index: Arc<OnceCell<Option<String>>>,
+    /// The last claim found that something is paused.
+    paused: Arc<AtomicBool>,
 }
 
 impl Store {
     pub(crate) fn new(database: Database, name: QueueName, kind: ParamsKind) -> Self {
         let sql = Arc::new(Statements::new(&name, kind));
-        Self { database, name, kind, sql, index: Arc::default() }
+        Self { database, name, kind, sql, index: Arc::default(), paused: Arc::default() }
     }
 
     /// What was attempted, for an error's text.
-    fn attempted(&self, what: &str) -> String {
+    pub(crate) fn attempted(&self, what: &str) -> String {
         format!("{what} of queue {}", self.name)
     }
 }

@@ -9,10 +9,10 @@ pub(crate) struct Statements {
     pub(crate) enqueue: String,
     pub(crate) enqueue_one: String,
     pub(crate) requeue: String,
-    pub(crate) claim: String,
-    pub(crate) claim_onward: String,
-    pub(crate) claim_start: String,
-    pub(crate) claim_start_onward: String,
+    pub(crate) claim: Claims,
+    pub(crate) claim_onward: Claims,
+    pub(crate) claim_start: Claims,
+    pub(crate) claim_start_onward: Claims,
     pub(crate) claim_index: String,
     pub(crate) started: String,
     pub(crate) unreserve: String,
@@ -38,10 +38,10 @@ impl Statements {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
             enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
-            claim: claim(CLAIM, RESERVES, name, kind),
-            claim_onward: claim(CLAIM_ONWARD, RESERVES, name, kind),
-            claim_start: claim(CLAIM, STARTS, name, kind),
-            claim_start_onward: claim(CLAIM_ONWARD, STARTS, name, kind),
+            claim: Claims::new(CLAIM, RESERVES, name, kind),
+            claim_onward: Claims::new(CLAIM_ONWARD, RESERVES, name, kind),
+            claim_start: Claims::new(CLAIM, STARTS, name, kind),
+            claim_start_onward: Claims::new(CLAIM_ONWARD, STARTS, name, kind),
             claim_index: fill(include_str!("../../sql/statements/claim_index.sql")),
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
@@ -95,15 +95,38 @@ const CLAIM_ONWARD: &str = include_str!("../../sql/statements/claim_onward.sql")
 const RESERVES: &str = include_str!("../../sql/statements/claim_reserves.sql");
 const STARTS: &str = include_str!("../../sql/statements/claim_starts.sql");
 
-fn claim(template: &str, taken: &str, name: &QueueName, kind: ParamsKind) -> String {
+/// A claim in two forms, since a look at each job's type would cost the claims of all queues, and have the planner
+/// misjudge how many jobs there are.
+#[derive(Debug)]
+pub(crate) struct Claims {
+    /// Brings nothing where anything is paused, which is asked once and of no job, and says so.
+    pub(crate) free: String,
+    /// Brings what is not paused.
+    pub(crate) careful: String,
+}
+
+/// Whether nothing is paused; the planner knows that it is the same for all rows.
+const FREE: &str = "(SELECT kinds FROM pauses) IS NULL";
+
+impl Claims {
+    fn new(template: &str, taken: &str, name: &QueueName, kind: ParamsKind) -> Self {
+        let form = |open| claim(template, taken, name, kind, open);
+        Self { free: form(FREE), careful: form(kind.open_expression()) }
+    }
+}
+
+/// A claim: its own way to pick jobs, and the reservation or start of those that is the same for all.
+fn claim(template: &str, taken: &str, name: &QueueName, kind: ParamsKind, open: &str) -> String {
     let reservation = || {
-        fill_holes(include_str!("../../sql/statements/reservation.sql"), |hole| match hole {
+        fill_holes(include_str!("../../sql/statements/reservation.sql").trim_end(), |hole| match hole {
             "taken" => Some(taken.to_owned()),
             hole => of_queue(hole, name, kind),
         })
     };
     fill_holes(template, |hole| match hole {
         "reservation" => Some(reservation()),
+        "pauses" => Some(fill(include_str!("../../sql/statements/pauses.sql").trim_end(), name, kind)),
+        "open" => Some(open.to_owned()),
         hole => of_queue(hole, name, kind),
     })
 }
@@ -127,9 +150,20 @@ fn of_queue(hole: &str, name: &QueueName, kind: ParamsKind) -> Option<String> {
         "params_type" => Some(kind.column_type().to_owned()),
         "params_wire" => Some(kind.wire_type().to_owned()),
         "params_cast" => Some(kind.cast().to_owned()),
-        "kind" => Some(kind.type_expression().to_owned()),
+        "schema_literal" => Some(quote_literal(&name.quoted_schema())),
+        "kind" | "type" => Some(kind.type_expression().to_owned()),
         _ => None,
     }
+}
+
+/// Fills a template that has holes of its own beside the queue's.
+pub(crate) fn fill_more(
+    template: &str,
+    name: &QueueName,
+    kind: ParamsKind,
+    more: impl Fn(&str) -> Option<String>,
+) -> String {
+    fill_holes(template, |hole| more(hole).or_else(|| of_queue(hole, name, kind)))
 }
 
 /// Fills a template's holes in one pass, so that what looks like a hole inside of a filling stays what it is.
@@ -179,6 +213,17 @@ impl ParamsKind {
         match self {
             ParamsKind::Json => "::jsonb",
             ParamsKind::Binary => "",
+        }
+    }
+
+    /// What is not paused: neither with the whole queue, which goes by the name of no type, nor with its type.
+    fn open_expression(self) -> &'static str {
+        match self {
+            ParamsKind::Json => {
+                "'' <> ALL (COALESCE((SELECT kinds FROM pauses), '{}'))
+       AND COALESCE(job.params ->> 'type', '') <> ALL (COALESCE((SELECT kinds FROM pauses), '{}'))"
+            }
+            ParamsKind::Binary => "'' <> ALL (COALESCE((SELECT kinds FROM pauses), '{}'))",
         }
     }
 

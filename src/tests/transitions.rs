@@ -293,6 +293,11 @@ async fn what_a_dead_process_held_comes_back_without_waiting_for_its_timeout() {
     assert_eq!(table.row(reserved).await.unwrap().attempt, 0);
     assert_eq!(table.row(last.id).await.unwrap().state, "FAILED");
     assert!(table.holds(last.id, "errors -> 0 ->> 'error' LIKE '%died%'").await);
+    let of_the_dead = format!(
+        "(errors -> 0 ->> 'node')::bigint = {} AND (errors -> 0 ->> 'seconds')::float8 >= 0",
+        table.node.number()
+    );
+    assert!(table.holds(last.id, &of_the_dead).await);
 }
 
 #[actix::test]

@@ -72,7 +72,7 @@ impl Worker {
 
     /// What its processes' numbers are in the table, as SQL.
     pub(crate) fn nodes(&self) -> String {
-        format!("(SELECT node FROM job_queue_nodes WHERE name LIKE '%(pid {})')", self.pid)
+        format!("(SELECT node FROM job_queue_nodes WHERE name LIKE '%:{} (%')", self.pid)
     }
 
     /// Waits for a line that begins so.

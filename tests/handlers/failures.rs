@@ -71,6 +71,7 @@ async fn a_panic_is_kept_as_the_error_of_its_attempt() {
         bench.becomes(id, "RETRY").await;
         let error = bench.error(id).await;
         assert!(error.contains("panicked") && error.contains(kept), "{error}");
+        assert!(error.contains("(at tests/handlers/failures.rs:"), "{error}");
     }
     running.shutdown().await;
 }
@@ -110,5 +111,22 @@ async fn only_a_completed_job_says_that_it_is_done() {
         let (channel, payload) = hear(&mut ends).await;
         assert_eq!((channel.as_str(), payload.as_str()), (format!("jobs.{}", expected.0).as_str(), expected.1));
     }
+    running.shutdown().await;
+}
+
+#[actix::test]
+async fn a_failed_attempt_says_how_long_it_ran_and_in_which_process() {
+    let bench = Bench::new().await;
+    let running = bench.start(Handlers::new().on("Note", fail)).await;
+
+    let id = bench.enqueue(note("panic with a str")).await;
+    bench.becomes(id, "RETRY").await;
+
+    let process = format!(":{} (", std::process::id());
+    let told = format!(
+        "(errors -> 0 ->> 'seconds')::float8 BETWEEN 0 AND 60 AND strpos(errors -> 0 ->> 'process', '{process}') > 0
+         AND (errors -> 0 ->> 'node')::bigint = (SELECT node FROM job_queue_nodes)"
+    );
+    assert!(bench.holds(id, &told).await);
     running.shutdown().await;
 }

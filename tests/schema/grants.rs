@@ -13,11 +13,12 @@ use crate::{
 };
 
 /// What a role that works needs.
-const WORKER: [&str; 4] = [
+const WORKER: [&str; 5] = [
     "GRANT USAGE ON SCHEMA work TO worker",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON work.jobs TO worker",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON work.job_queue_nodes TO worker",
-    "GRANT SELECT ON work.job_queue_migrations TO worker",
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON work.job_queue_activity, work.job_queue_failures, work.job_queue_history TO worker",
+    "GRANT SELECT ON work.job_queue_migrations, work.job_queue_pauses TO worker",
 ];
 
 /// What a role that only enqueues needs.
@@ -198,7 +199,7 @@ async fn a_function_that_may_not_be_called_is_told_too() {
 
     let problems = problems(&jobs).await;
 
-    assert_eq!(problems.len(), 4, "{problems:?}");
+    assert_eq!(problems.len(), 5, "{problems:?}");
     run_what_they_say(&guarded, &problems).await;
     let running = jobs.start(second_time_lucky()).await.unwrap();
     let id = jobs.enqueue(&connect(&guarded.url()).await, job()).await.unwrap();

@@ -202,7 +202,7 @@ async fn a_queue_at_a_newer_version_is_refused_and_untouched() {
 
 #[actix::test]
 async fn shared_objects_at_a_newer_version_are_refused_and_untouched() {
-    refuses_newer("", "shared objects", 2).await;
+    refuses_newer("", "shared objects", 3).await;
 }
 
 async fn refuses_newer(target: &str, named: &str, newest: i32) {

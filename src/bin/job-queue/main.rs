@@ -1,0 +1,53 @@
+//! The operator's command line: what is stuck, since when and why, and how to run it again.
+
+mod bulk;
+mod cli;
+mod connect;
+mod failure;
+mod filter;
+mod jobs;
+mod migrate;
+mod output;
+mod pause;
+mod prompt;
+mod queues;
+mod span;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Verb};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::Other(format!("could not start: {error}")).tell(),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { target, verb } = cli;
+    match verb {
+        Verb::Migrate(args) => migrate::run(&target, args).await,
+        Verb::Queues => queues::run(&target).await,
+        Verb::Stats(args) => stats::run(&target, args).await,
+        Verb::List(args) => jobs::list(&target, args).await,
+        Verb::Show(args) => jobs::show(&target, args).await,
+        Verb::Enqueue(args) => jobs::enqueue(&target, args).await,
+        Verb::Retry(args) => bulk::retry(&target, args).await,
+        Verb::RunNow(args) => bulk::run_now(&target, args).await,
+        Verb::Cancel(args) => bulk::cancel(&target, args).await,
+        Verb::Delete(args) => bulk::delete(&target, args).await,
+        Verb::Pause(args) => pause::pause(&target, args).await,
+        Verb::Resume(args) => pause::resume(&target, args).await,
+        Verb::Purge(args) => bulk::purge(&target, args).await,
+    }
+}

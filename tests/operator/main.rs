@@ -1,0 +1,13 @@
+//! The operator's command line, as a person and as a program uses it, on a real database with real workers.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod actions;
+mod bench;
+mod hostile;
+mod looks;
+mod pauses;
+mod record;
+
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
+#[path = "../support/mod.rs"]
+mod support;
