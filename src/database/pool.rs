@@ -1,4 +1,5 @@
-//! The connections: bb8's pools of tokio-postgres clients, opened where nothing blocks their drivers.
+//! The connections: bb8's pools of tokio-postgres clients, opened where nothing blocks their drivers, and closed
+//! whether or not the network lets them say so.
 
 use std::{
     fmt,
@@ -162,6 +163,8 @@ impl<T: Tls> Pools<T> {
                 .error_sink(Box::new(last_failure.clone()))
                 .build_unchecked(Manager {
                     inner: PostgresConnectionManager::new(config.clone(), tls.clone()),
+                    config: config.clone(),
+                    tls: tls.clone(),
                     era: era.clone(),
                     sessions_trusted: Arc::clone(&sessions_trusted),
                     io: io.clone(),
@@ -200,6 +203,7 @@ impl<T: Tls> Connect for Pools<T> {
                     Ok(connection) if connection.is_broken(&self.era) => {}
                     Ok(connection) => {
                         self.last_failure.forget();
+                        connection.lent.send_replace(true);
                         return Ok(Connection(Box::new(connection)));
                     }
                     Err(error) => {
@@ -264,12 +268,53 @@ async fn ended<T>() -> T {
     std::future::pending().await
 }
 
-/// bb8-postgres' manager, opening its connections on the library's runtime.
+/// Opens connections on the library's runtime, where it can close them too; whether they are fit is bb8-postgres'
+/// to say.
 struct Manager<T: Tls> {
     inner: PostgresConnectionManager<T>,
+    config: Config,
+    tls: T,
     era: Era,
     sessions_trusted: Arc<AtomicBool>,
     io: Handle,
+}
+
+/// Connects, and has the connection driven for as long as it may be of use.
+async fn open<T: Tls>(config: Config, tls: T, eras: Era, era: u64) -> Result<(Client, watch::Sender<bool>), Error> {
+    let (client, connection) = config.connect(tls).await?;
+    let (lent, lending) = watch::channel(false);
+    tokio::spawn(drive(connection, useless(lending, eras, era)));
+    Ok((client, lent))
+}
+
+/// Waits until nobody will use a connection again: its client is gone, or lies in the pool and is of an era that
+/// has ended.
+async fn useless(mut lent: watch::Receiver<bool>, eras: Era, era: u64) {
+    let mut lending = lent.clone();
+    let gone = async { while lending.changed().await.is_ok() {} };
+    let left = async {
+        eras.ended(era).await;
+        // One that is gone meanwhile is of no use either.
+        let _ = lent.wait_for(|lent| !lent).await;
+    };
+    tokio::select! {
+        () = gone => {}
+        () = left => {}
+    }
+}
+
+/// A connection may be left with statements under way, a rollback above all. So long they are waited for.
+const LAST_STATEMENTS: Duration = Duration::from_secs(5);
+
+/// Drives a connection until it is useless and its last statements are answered. On a network that swallows
+/// everything no answer comes: then it is closed, or the server would keep the locks of its transaction.
+async fn drive(connection: impl Future<Output = Result<(), Error>>, useless: impl Future<Output = ()>) {
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        // Why it ended is told to whoever uses it.
+        _ = &mut connection => {}
+        () = useless => drop(tokio::time::timeout(LAST_STATEMENTS, connection).await),
+    }
 }
 
 /// How often the network has been found silent: a connection of an earlier era may be half-open.
@@ -291,6 +336,8 @@ impl Era {
 /// A client, and whether it is fit for another user.
 struct Pooling {
     client: Client,
+    /// Whether somebody has it. Dropped with the client.
+    lent: watch::Sender<bool>,
     era: u64,
     plans: Plans,
     sessions_trusted: Arc<AtomicBool>,
@@ -310,12 +357,13 @@ impl<T: Tls> ManageConnection for Manager<T> {
 
     async fn connect(&self) -> Result<Pooling, Error> {
         loop {
-            let (inner, era) = (self.inner.clone(), self.era.now());
-            let mut connecting = self.io.spawn(async move { inner.connect().await });
+            let era = self.era.now();
+            let mut connecting = self.io.spawn(open(self.config.clone(), self.tls.clone(), self.era.clone(), era));
             tokio::select! {
                 connected = &mut connecting => match connected {
-                    Ok(connected) => return connected.map(|client| Pooling {
+                    Ok(connected) => return connected.map(|(client, lent)| Pooling {
                         client,
+                        lent,
                         era,
                         plans: Plans::of_a_connection(),
                         sessions_trusted: Arc::clone(&self.sessions_trusted),
@@ -334,8 +382,10 @@ impl<T: Tls> ManageConnection for Manager<T> {
         self.inner.is_valid(&mut pooling.client).await
     }
 
+    /// Asked when a connection comes back to its pool.
     fn has_broken(&self, pooling: &mut Pooling) -> bool {
-        pooling.is_broken(&self.era)
+        pooling.lent.send_replace(false);
+        self.inner.has_broken(&mut pooling.client) || pooling.is_broken(&self.era)
     }
 }
 

@@ -6,7 +6,7 @@ use actix_job_queue::{Cancelled, Context, DatabaseOptions, Enqueue, Handlers, Jo
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    harness::{Entry, HOUR, all_entered, enter, entering, migrated, number, queue, until, waiting},
+    harness::{Entry, HOUR, all_entered, enter, entering, migrated, number, queue, until, waiting, write},
     support::{
         TestDb,
         proxy::{Mode, Proxy},
@@ -239,6 +239,40 @@ async fn a_process_that_nobody_hears_of_stops_its_handlers_and_goes_on_as_anothe
     until(&client, "it has another number", &newer).await;
     let report = running.shutdown().await;
     assert_eq!((report.returned, report.failed, report.left), (0, 0, 0), "{report}");
+}
+
+/// The connection stays open and swallows all, while new ones work. The server must not keep the job's row locked
+/// for the transaction that nobody can end any more.
+#[actix::test]
+async fn a_job_whose_completion_fell_silent_runs_again_when_its_time_is_over() {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let client = db.client().await;
+    let proxy = Arc::new(Proxy::start(db.address()).await);
+    let often = |queue: actix_job_queue::QueueBuilder| {
+        queue.execution_timeout(Duration::from_secs(1)).poll_interval(Duration::from_millis(100))
+    };
+    let jobs = queue(&proxy.url(&db.name), DatabaseOptions::new(), often).await;
+    let handlers = Handlers::new().any({
+        let proxy = Arc::clone(&proxy);
+        move |job: Job<Entry>, mut ctx: Context| {
+            let proxy = Arc::clone(&proxy);
+            async move {
+                let completion = ctx.begin().await?;
+                if job.attempt == 1 {
+                    proxy.strand();
+                }
+                write(&completion, job.id, job.params.n).await?;
+                Ok(completion.commit().await?)
+            }
+        }
+    });
+    let running = jobs.start(handlers).await.unwrap();
+
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+
+    all_entered(&client, 1).await;
+    running.shutdown().await;
 }
 
 #[actix::test]

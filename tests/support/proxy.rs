@@ -25,6 +25,8 @@ pub enum Mode {
     Swallow,
     /// Each piece is late by so much.
     Delay(Duration),
+    /// Each piece is late by the first, and one in so many by the second too, as one is that was lost and sent again.
+    Lossy(Duration, Duration, u32),
     /// A statement that contains this text reaches the server; once it is answered the client is cut off
     /// without the answer.
     LoseAnswerTo(&'static str),
@@ -37,6 +39,8 @@ pub struct Proxy {
     port: u16,
     mode: watch::Sender<Mode>,
     cut: watch::Sender<u32>,
+    /// How often all connections that there were have fallen silent for good.
+    stranded: watch::Sender<u32>,
     lost: watch::Receiver<u32>,
     _accepting: JoinSet<()>,
 }
@@ -47,6 +51,7 @@ impl Proxy {
         let port = listener.local_addr().expect("an address").port();
         let (mode, modes) = watch::channel(Mode::Pass);
         let (cut, cuts) = watch::channel(0);
+        let (stranded, strandings) = watch::channel(0);
         let (lose, lost) = watch::channel(0);
         let lose = Arc::new(lose);
         let mut accepting = JoinSet::new();
@@ -54,16 +59,18 @@ impl Proxy {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let (modes, mut cuts, lose) = (modes.clone(), cuts.clone(), Arc::clone(&lose));
+                let mut strandings = strandings.clone();
                 cuts.mark_unchanged();
+                strandings.mark_unchanged();
                 connections.spawn(async move {
                     tokio::select! {
-                        () = carry(client, server, modes, lose) => {}
+                        () = carry(client, server, modes, strandings, lose) => {}
                         _ = cuts.changed() => {}
                     }
                 });
             }
         });
-        Self { port, mode, cut, lost, _accepting: accepting }
+        Self { port, mode, cut, stranded, lost, _accepting: accepting }
     }
 
     /// The same database through the proxy.
@@ -80,13 +87,24 @@ impl Proxy {
         self.cut.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Has every connection that there is swallow all that is sent on it from now on, and stay open.
+    pub fn strand(&self) {
+        self.stranded.send_modify(|strandings| *strandings += 1);
+    }
+
     /// Waits until an answer was lost.
     pub async fn answer_lost(&self) {
         self.lost.clone().wait_for(|lost| *lost > 0).await.expect("the proxy runs");
     }
 }
 
-async fn carry(client: TcpStream, server: SocketAddr, modes: watch::Receiver<Mode>, lose: Arc<watch::Sender<u32>>) {
+async fn carry(
+    client: TcpStream,
+    server: SocketAddr,
+    modes: watch::Receiver<Mode>,
+    stranded: watch::Receiver<u32>,
+    lose: Arc<watch::Sender<u32>>,
+) {
     let Ok(server) = TcpStream::connect(server).await else {
         return;
     };
@@ -95,7 +113,7 @@ async fn carry(client: TcpStream, server: SocketAddr, modes: watch::Receiver<Mod
     // Set once the statement has passed whose answer is to be lost.
     let doomed = Arc::new(Mutex::new(false));
     let asked = Arc::clone(&doomed);
-    let questions = pump(from_client, to_server, modes.clone(), move |mode, bytes| {
+    let questions = pump(from_client, to_server, modes.clone(), stranded.clone(), move |mode, bytes| {
         let contains = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
         match mode {
             Mode::LoseAnswerTo(text) if contains(text) => *asked.lock().expect("no panic") = true,
@@ -104,7 +122,7 @@ async fn carry(client: TcpStream, server: SocketAddr, modes: watch::Receiver<Mod
         }
         true
     });
-    let answers = pump(from_server, to_client, modes, move |_, _| {
+    let answers = pump(from_server, to_client, modes, stranded, move |_, _| {
         if *doomed.lock().expect("no panic") {
             lose.send_modify(|lost| *lost += 1);
             return false;
@@ -122,6 +140,7 @@ async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     modes: watch::Receiver<Mode>,
+    stranded: watch::Receiver<u32>,
     mut look: impl FnMut(&Mode, &[u8]) -> bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
@@ -129,13 +148,18 @@ async fn pump(
         let Ok(count @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        let mode = modes.borrow().clone();
+        let silent = stranded.has_changed().unwrap_or(false);
+        let mode = if silent { Mode::Swallow } else { modes.borrow().clone() };
         if !look(&mode, &buffer[..count]) {
             return;
         }
         match mode {
             Mode::Swallow => continue,
             Mode::Delay(late) => tokio::time::sleep(late).await,
+            Mode::Lossy(late, more, one_in) => {
+                let again = if fastrand::u32(..one_in) == 0 { more } else { Duration::ZERO };
+                tokio::time::sleep(late + again).await;
+            }
             Mode::Pass | Mode::LoseAnswerTo(_) | Mode::CutBefore(_) => {}
         }
         if to.write_all(&buffer[..count]).await.is_err() {
