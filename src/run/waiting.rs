@@ -11,7 +11,7 @@ use crate::database::Horizon;
 /// transactions under way, for some of them may have inserted before the lock and be silent, and claims
 /// again until all of them have ended, (4) claims a last time. From then on whatever is committed is either
 /// claimed or announced.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Waiting {
     connection: Option<u64>,
     stage: Stage,
@@ -19,7 +19,7 @@ pub(crate) struct Waiting {
     asked: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 enum Stage {
     /// Nobody announces anything to this producer.
     #[default]

@@ -5,6 +5,15 @@
 //! it is the order of things that is tested, in all orders there are.
 
 mod fence;
+mod waiting;
+
+/// What the library's own decisions, which the models step, take from the rest of it.
+mod database {
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub(crate) struct Horizon {
+        pub(crate) under_way: Vec<String>,
+    }
+}
 
 use std::{collections::BTreeSet, fmt::Debug, hash::Hash};
 
@@ -20,9 +29,7 @@ impl<M> Explored for M where
 
 /// Visits every state: what is to hold always does, and what is to happen sometimes can.
 fn holds(model: impl Explored + Send + Sync + 'static) {
-    let c = model.checker().threads(2).spawn_bfs().join();
-    println!("STATES {}", c.unique_state_count());
-    c.assert_properties();
+    model.checker().threads(2).spawn_bfs().join().assert_properties();
 }
 
 /// Looks for a way to break a property.
