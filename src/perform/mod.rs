@@ -63,6 +63,7 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
         }
     };
     let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent))?;
+    shared.journal.started(job.kind.as_deref().unwrap_or_default(), started.waited);
     Some(Attempt { held, kind: job.kind.clone().unwrap_or_default(), max_attempts: job.max_attempts, sent })
 }
 
@@ -118,17 +119,25 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
     match ending {
         Ending::Returned(Ok(completed)) if completed.is_of(hold.lease) => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
+            shared.journal.completed(&kind, took);
             log::log!(shared.settings.log_level, "{job} completed in {took:?}");
         }
         _ if hold.is_committed() => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
+            shared.journal.completed(&kind, took);
             let text = ending.text();
             log::warn!("{job} failed after its completion had committed, so it is completed: {text}");
         }
         Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Lost) => {
             log::warn!("{job} was lost to a rescue, a requeue or a delete, and its handler was stopped");
         }
-        ending => settle(shared, hold.lease, verdict(hold, ending), &job).await,
+        ending => {
+            let verdict = verdict(hold, ending);
+            if let Verdict::Retry { error, .. } | Verdict::Fail { error } = &verdict {
+                shared.journal.failed(&kind, took, hold.lease.id, &error.join(": "));
+            }
+            settle(shared, hold.lease, verdict, &job).await;
+        }
     }
     held.settle();
 }

@@ -6,7 +6,7 @@ use std::sync::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{desk::Desk, hold::Holds, node::Node};
+use super::{desk::Desk, hold::Holds, journal::Journal, node::Node};
 use crate::{settings::Settings, store::Store};
 
 /// What all actors of a running queue share in this process.
@@ -20,6 +20,7 @@ pub(crate) struct Shared {
     /// Fires when a shutdown begins: nothing is started any more.
     pub(crate) draining: CancellationToken,
     pub(crate) tally: Tally,
+    pub(crate) journal: Journal,
     active: AtomicUsize,
     idle: Notify,
 }
@@ -46,6 +47,7 @@ impl Shared {
             desk,
             draining: CancellationToken::new(),
             tally: Tally::default(),
+            journal: Journal::default(),
             active: AtomicUsize::new(0),
             idle: Notify::new(),
         }
