@@ -17,6 +17,7 @@ use crate::{
         caught::watch_places,
         desk::Desk,
         hold::{Cancelled, Holds},
+        journal,
         node::{self, Node},
         shared::Shared,
     },
@@ -84,6 +85,7 @@ impl Queues {
                     (Arc::clone(&shared), Arc::new(handlers), Arc::clone(&threads), control.clone());
                 move |_| SupervisorActor::new(shared, handlers, threads, control, table)
             });
+            shared.store.database.io().spawn(journal::keep(Arc::clone(&shared)));
             log::info!("queue {} runs here as process {}", shared.store.name, shared.node.number());
             running.push(RunningQueue { shared, supervisor });
         }
@@ -268,6 +270,7 @@ impl RunningQueue {
     }
 
     async fn end(&self) {
+        journal::flush(&self.shared).await;
         if let Err(error) = self.shared.store.retire_node(self.shared.node.number()).await {
             log::debug!("{}", text::line(&error));
         }

@@ -8,7 +8,7 @@ claimed AS (
       FROM picked
      WHERE job.id = picked.id
     RETURNING job.id, job.lease, job.attempt, job.max_attempts, job.priority, job.schedule, job.inserted_at,
-              job.notify, {kind} AS kind, job.params
+              job.notify, {kind} AS kind, job.params, {started_late} AS waited
 ), alive AS (
     INSERT INTO {schema}.job_queue_nodes AS known (node, name, dead_at)
     SELECT $3, $5, now() + make_interval(secs => $4)

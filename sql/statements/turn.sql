@@ -36,10 +36,10 @@ WITH mine AS MATERIALIZED (
        AND job.state COLLATE "C" = 'RESERVED'
        AND job.node = $6
        AND job.expires > now()
-    RETURNING job.id, job.lease, job.attempt
+    RETURNING job.id, job.lease, job.attempt, {waited} AS waited
 )
-SELECT removed.id, removed.lease, NULL AS attempt
+SELECT removed.id, removed.lease, NULL AS attempt, NULL AS waited
   FROM removed CROSS JOIN told
 UNION ALL
-SELECT id, lease, attempt
+SELECT id, lease, attempt, waited
   FROM started

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 
@@ -51,11 +54,13 @@ pub(crate) struct Reserved {
 pub(crate) struct Began {
     pub(crate) sent: Instant,
     pub(crate) life: Life,
+    /// How long the job had waited.
+    pub(crate) waited: Option<Duration>,
 }
 
 impl Began {
     pub(crate) fn now(node: &Arc<Node>) -> Self {
-        Self { sent: Instant::now(), life: node.life() }
+        Self { sent: Instant::now(), life: node.life(), waited: None }
     }
 }
 

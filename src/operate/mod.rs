@@ -18,6 +18,7 @@
 //! ```
 
 mod actions;
+mod activity;
 mod error;
 mod filter;
 mod jobs;
@@ -41,6 +42,7 @@ use crate::{
 
 pub use {
     actions::{Action, Outcome},
+    activity::{Activity, Minute, Quantiles, Reason, TypeActivity},
     error::OperateError,
     filter::{Cursor, Filter, NoCursor},
     jobs::{Details, Failure, Found, JobRow, Page},

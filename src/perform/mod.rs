@@ -52,11 +52,11 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
     let backoff = rules.and_then(|rules| caught(|| rules.backoff()).ok().flatten());
     let backoff = backoff.unwrap_or_else(|| Backoff::linear(shared.settings.retry_timeout));
     let reserved = Lease { id: job.id, lease: job.lease };
-    if let Some(Began { sent, life }) = job.began.clone() {
+    if let Some(Began { sent, life, waited }) = job.began.clone() {
         // The claim knew no more than the queue's own timeout.
         let timeout = timeout.min(shared.settings.execution_timeout);
         let lease = Lease { lease: reserved.lease + 1, ..reserved };
-        return hold(shared, Started { lease, attempt: job.attempt + 1 }, timeout, backoff, sent, life, job);
+        return hold(shared, Started { lease, attempt: job.attempt + 1, waited }, timeout, backoff, sent, life, job);
     }
     let life = shared.node.life();
     let started = match shared.desk.start(reserved, timeout).await {
@@ -88,6 +88,7 @@ fn hold(
         return None;
     }
     let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent, life))?;
+    shared.journal.started(job.kind.as_deref().unwrap_or_default(), started.waited);
     Some(Attempt { held, kind: job.kind.clone().unwrap_or_default(), max_attempts: job.max_attempts, sent })
 }
 
@@ -143,10 +144,12 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
     match ending {
         Ending::Returned(Ok(completed)) if completed.is_of(hold.lease) => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
+            shared.journal.completed(&kind, took);
             log::log!(shared.settings.log_level, "{job} completed in {took:?}");
         }
         _ if hold.is_committed() => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
+            shared.journal.completed(&kind, took);
             let text = ending.text();
             log::warn!("{job} failed after its completion had committed, so it is completed: {text}");
         }
@@ -156,7 +159,13 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
         Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Unheard) => {
             log::warn!("{job} was given up, since this process counts as dead, and its handler was stopped");
         }
-        ending => settle(shared, hold.lease, verdict(hold, ending), &job).await,
+        ending => {
+            let verdict = verdict(hold, ending);
+            if let Verdict::Retry { error, .. } | Verdict::Fail { error } = &verdict {
+                shared.journal.failed(&kind, took, hold.lease.id, &error.join(": "));
+            }
+            settle(shared, hold.lease, verdict, &job).await;
+        }
     }
     held.settle();
 }

@@ -10,6 +10,7 @@ pub(crate) mod demand;
 pub(crate) mod desk;
 pub(crate) mod gather;
 pub(crate) mod hold;
+pub(crate) mod journal;
 pub(crate) mod node;
 pub(crate) mod progress;
 pub(crate) mod reach;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     desk::Desk,
     hold::{Cancelled, Holds},
+    journal::Journal,
     node::Node,
 };
 use crate::{error::DatabaseError, settings::Settings, store::Store};
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     /// Fires when a shutdown begins: nothing is started any more.
     pub(crate) draining: CancellationToken,
     pub(crate) tally: Tally,
+    pub(crate) journal: Journal,
     active: AtomicUsize,
     idle: Notify,
 }
@@ -53,6 +55,7 @@ impl Shared {
             desk,
             draining: CancellationToken::new(),
             tally: Tally::default(),
+            journal: Journal::default(),
             active: AtomicUsize::new(0),
             idle: Notify::new(),
         }

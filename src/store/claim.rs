@@ -198,7 +198,11 @@ fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Op
             .iter()
             .filter_map(|row| {
                 let job = reserved(row.get::<_, Option<i64>>("id")?, row);
-                Some(if matches!(take, Take::Start(_)) { job.begun(began.clone()) } else { job })
+                Some(if matches!(take, Take::Start(_)) {
+                    job.begun(Began { waited: seconds(row.get("waited")), ..began.clone() })
+                } else {
+                    job
+                })
             })
             .collect(),
         due_in: seconds(first.get("due_in")),

@@ -4,6 +4,7 @@ mod claim;
 mod completion;
 mod inspect;
 mod jobs;
+mod journal;
 mod settle;
 mod statements;
 mod sweep;

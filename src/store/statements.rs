@@ -24,6 +24,7 @@ pub(crate) struct Statements {
     pub(crate) missed: String,
     pub(crate) settle: String,
     pub(crate) sweep: String,
+    pub(crate) journal: String,
     pub(crate) beat: String,
     pub(crate) register_node: String,
     pub(crate) retire_node: String,
@@ -53,6 +54,7 @@ impl Statements {
             missed: fill(include_str!("../../sql/statements/missed.sql")),
             settle: fill(include_str!("../../sql/statements/settle.sql")),
             sweep: fill(include_str!("../../sql/statements/sweep.sql")),
+            journal: fill(include_str!("../../sql/statements/journal.sql")),
             beat: fill(include_str!("../../sql/statements/beat.sql")),
             register_node: fill(include_str!("../../sql/statements/register_node.sql")),
             retire_node: fill(include_str!("../../sql/statements/retire_node.sql")),
@@ -92,8 +94,18 @@ pub(crate) fn complete_with(name: &QueueName, kind: ParamsKind, written: &str, p
 /// How a claim picks jobs, and what it makes of them.
 const CLAIM: &str = include_str!("../../sql/statements/claim.sql");
 const CLAIM_ONWARD: &str = include_str!("../../sql/statements/claim_onward.sql");
-const RESERVES: &str = include_str!("../../sql/statements/claim_reserves.sql");
-const STARTS: &str = include_str!("../../sql/statements/claim_starts.sql");
+const RESERVES: Taken = Taken { set: include_str!("../../sql/statements/claim_reserves.sql"), waited: "NULL::float8" };
+const STARTS: Taken = Taken { set: include_str!("../../sql/statements/claim_starts.sql"), waited: WAITED };
+
+/// How long a job has waited that starts in this statement.
+const WAITED: &str = "EXTRACT(epoch FROM now() - GREATEST(job.schedule, job.inserted_at))::float8";
+
+/// What a claim sets, and how long its jobs have waited for their start.
+#[derive(Clone, Copy)]
+struct Taken {
+    set: &'static str,
+    waited: &'static str,
+}
 
 /// A claim in two forms, since a look at each job's type would cost the claims of all queues, and have the planner
 /// misjudge how many jobs there are.
@@ -109,17 +121,18 @@ pub(crate) struct Claims {
 const FREE: &str = "(SELECT kinds FROM pauses) IS NULL";
 
 impl Claims {
-    fn new(template: &str, taken: &str, name: &QueueName, kind: ParamsKind) -> Self {
+    fn new(template: &str, taken: Taken, name: &QueueName, kind: ParamsKind) -> Self {
         let form = |open| claim(template, taken, name, kind, open);
         Self { free: form(FREE), careful: form(kind.open_expression()) }
     }
 }
 
 /// A claim: its own way to pick jobs, and the reservation or start of those that is the same for all.
-fn claim(template: &str, taken: &str, name: &QueueName, kind: ParamsKind, open: &str) -> String {
+fn claim(template: &str, taken: Taken, name: &QueueName, kind: ParamsKind, open: &str) -> String {
     let reservation = || {
         fill_holes(include_str!("../../sql/statements/reservation.sql").trim_end(), |hole| match hole {
-            "taken" => Some(taken.to_owned()),
+            "taken" => Some(taken.set.to_owned()),
+            "started_late" => Some(taken.waited.to_owned()),
             hole => of_queue(hole, name, kind),
         })
     };
@@ -147,6 +160,7 @@ fn of_queue(hole: &str, name: &QueueName, kind: ParamsKind) -> Option<String> {
         "completed_literal" => Some(quote_literal(&name.completed_channel())),
         "retry_literal" => Some(quote_literal(&name.retry_channel())),
         "failed_literal" => Some(quote_literal(&name.failed_channel())),
+        "waited" => Some(WAITED.to_owned()),
         "params_type" => Some(kind.column_type().to_owned()),
         "params_wire" => Some(kind.wire_type().to_owned()),
         "params_cast" => Some(kind.cast().to_owned()),

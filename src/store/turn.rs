@@ -7,7 +7,7 @@ use std::{
 
 use postgres_types::{ToSql, Type};
 
-use super::{Lease, Settlement, Store, settle::in_order, unzip};
+use super::{Lease, Settlement, Store, seconds, settle::in_order, unzip};
 use crate::{database::Lane, error::DatabaseError, run::node::Node};
 
 /// A job that this process performs from now on.
@@ -15,6 +15,8 @@ use crate::{database::Lane, error::DatabaseError, run::node::Node};
 pub(crate) struct Started {
     pub(crate) lease: Lease,
     pub(crate) attempt: i32,
+    /// How long it had waited since it could have been started, where that is known.
+    pub(crate) waited: Option<Duration>,
 }
 
 /// What a turn came to.
@@ -56,7 +58,9 @@ impl Store {
         let (mut removed, mut started) = (HashSet::with_capacity(done.len()), Vec::with_capacity(wanted.len()));
         for row in &rows {
             match row.get::<_, Option<i32>>("attempt") {
-                Some(attempt) => started.push(Started { lease: Lease::of(row), attempt }),
+                Some(attempt) => {
+                    started.push(Started { lease: Lease::of(row), attempt, waited: seconds(row.get("waited")) })
+                }
                 None => drop(removed.insert(Lease::of(row))),
             }
         }
@@ -104,6 +108,7 @@ impl Store {
                 &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY), (&node.number(), Type::INT8)],
             )
             .await?;
-        Ok(rows.iter().map(|row| Started { lease: Lease::of(row), attempt: row.get("attempt") }).collect())
+        let started = |row| Started { lease: Lease::of(row), attempt: row.get("attempt"), waited: None };
+        Ok(rows.iter().map(started).collect())
     }
 }

@@ -39,6 +39,12 @@ async fn an_idle_queue_asks_one_statement_a_poll_interval_and_that_is_the_sweep(
     all_entered(&client, 50).await;
     waiting(&client, 1).await;
     calm(&client).await;
+    let told = "SELECT coalesce(sum(started), 0)::bigint FROM job_queue_activity";
+    eventually("what the jobs did being written down", || async {
+        let started: i64 = client.query_typed_one(told, &[]).await.unwrap().get(0);
+        (started >= 50).then_some(())
+    })
+    .await;
     drop(client);
     let sweep = "Guarantees that what is due becomes available";
     let sweeps = |log: &str| log.matches(sweep).count();

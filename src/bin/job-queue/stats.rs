@@ -3,13 +3,15 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::operate::{Operator, Overview};
+use actix_job_queue::operate::{Activity, Minute, Operator, Overview, Quantiles};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 
 use crate::{
     cli::Target,
     connect::operator,
     failure::Failure,
-    output::{About, ago, cell, json_text, print, print_json, print_table, state_cell, table},
+    output::{About, ago, cell, json_text, length, print, print_json, print_table, state_cell, table, thousands},
     span::span,
 };
 
@@ -25,24 +27,36 @@ pub(crate) struct Args {
     /// How long to wait in between.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span)]
     every: Duration,
+    /// Of which time rates, latencies and reasons to fail are told; two days at most.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = span)]
+    over: Duration,
+}
+
+/// What is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    overview: &'a Overview,
+    activity: &'a Activity,
 }
 
 pub(crate) async fn run(target: &Target, args: Args) -> Result<(), Failure> {
     let operator = operator(target).await?;
     if !args.watch {
-        return once(target, &operator).await;
+        return once(target, &operator, args.over).await;
     }
     let mut before: Option<Overview> = None;
     loop {
-        let overview = operator.overview().await?;
+        let (overview, activity) = (operator.overview().await?, operator.activity(args.over).await?);
         if target.json {
-            print(&json_text(&overview, false)?)?;
+            print(&json_text(&Told { overview: &overview, activity: &activity }, false)?)?;
         } else {
             if io::stdout().is_terminal() {
                 // Clears the screen and goes to its corner.
                 print("\x1b[2J\x1b[H")?;
             }
             print_overview(&overview, before.as_ref())?;
+            print_activity(&activity, args.over, overview.now)?;
         }
         before = Some(overview);
         tokio::select! {
@@ -52,9 +66,82 @@ pub(crate) async fn run(target: &Target, args: Args) -> Result<(), Failure> {
     }
 }
 
-async fn once(target: &Target, operator: &Operator) -> Result<(), Failure> {
-    let overview = operator.overview().await?;
-    if target.json { Ok(print_json(&overview)?) } else { print_overview(&overview, None) }
+async fn once(target: &Target, operator: &Operator, over: Duration) -> Result<(), Failure> {
+    let (overview, activity) = (operator.overview().await?, operator.activity(over).await?);
+    if target.json {
+        return Ok(print_json(&Told { overview: &overview, activity: &activity })?);
+    }
+    print_overview(&overview, None)?;
+    print_activity(&activity, over, overview.now)
+}
+
+fn print_activity(activity: &Activity, over: Duration, now: DateTime<Utc>) -> Result<(), Failure> {
+    let span = length(TimeDelta::from_std(over).unwrap_or(TimeDelta::MAX));
+    let sum = |of: fn(&Minute) -> i64| activity.minutes.iter().map(of).sum::<i64>();
+    let (completed, failed) = (sum(|minute| minute.completed), sum(|minute| minute.failed));
+    if completed + failed == 0 {
+        return Ok(print(&format!("\nno attempt has ended in the last {span}"))?);
+    }
+    let rate = failed * 100 / (completed + failed);
+    print(&format!(
+        "\nin the last {span}: {} jobs completed, {} attempts failed, {rate} of a hundred",
+        thousands(completed),
+        thousands(failed)
+    ))?;
+    let recent: Vec<_> = activity.minutes.iter().rev().take(5).collect();
+    let mut minutes = table(["MINUTE", "IN", "STARTED", "COMPLETED", "FAILED"]);
+    for minute in recent.into_iter().rev() {
+        minutes.add_row([
+            minute.minute.format("%H:%MZ").to_string(),
+            minute.inserted.map_or("?".to_owned(), thousands),
+            thousands(minute.started),
+            thousands(minute.completed),
+            thousands(minute.failed),
+        ]);
+    }
+    print("")?;
+    print_table(&minutes)?;
+    let mut types = table(["TYPE", "COMPLETED", "FAILED", "WAITED p50", "p95", "p99", "RAN p50", "p95", "p99"]);
+    for kind in activity.types.iter().take(20) {
+        let times = |times: Option<Quantiles>| {
+            let seconds = |of: fn(&Quantiles) -> f64| times.as_ref().map_or("-".to_owned(), |times| moment(of(times)));
+            [seconds(|times| times.p50), seconds(|times| times.p95), seconds(|times| times.p99)]
+        };
+        let mut cells = vec![
+            cell(kind.kind.as_deref().unwrap_or("-"), 60),
+            cell(&thousands(kind.completed), 30),
+            cell(&thousands(kind.failed), 30),
+        ];
+        cells.extend(times(kind.waited).into_iter().chain(times(kind.ran)).map(|time| cell(&time, 30)));
+        types.add_row(cells);
+    }
+    print("")?;
+    print_table(&types)?;
+    if !activity.failures.is_empty() {
+        let mut reasons = table(["FAILURES", "TYPE", "LAST", "JOB", "REASON"]);
+        for reason in activity.failures.iter().take(10) {
+            reasons.add_row([
+                cell(&thousands(reason.failures), 30),
+                cell(reason.kind.as_deref().unwrap_or("-"), 60),
+                cell(&ago(reason.last_at, now), 30),
+                cell(&reason.last_id.to_string(), 30),
+                cell(&reason.error, 200),
+            ]);
+        }
+        print("")?;
+        print_table(&reasons)?;
+    }
+    Ok(())
+}
+
+/// Seconds, to two digits.
+fn moment(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 0.1 => format!("{:.0} ms", seconds * 1_000.0),
+        seconds if seconds < 10.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 600.0 => format!("{seconds:.0} s"),
+        seconds => format!("{:.0} min", seconds / 60.0),
+    }
 }
 
 fn print_overview(overview: &Overview, before: Option<&Overview>) -> Result<(), Failure> {
