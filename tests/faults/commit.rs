@@ -96,7 +96,7 @@ async fn batch_commits_under(db: &TestDb, fault: Mode) -> Vec<(usize, Result<(),
             result
         }
     };
-    let batching = Batching::up_to(3).within(Duration::from_millis(900));
+    let batching = Batching::up_to(3).within(Duration::from_millis(700));
     let running = jobs.start(Handlers::new().batch("Entry", batching, handler)).await.unwrap();
     let client = db.client().await;
     jobs.enqueue_many(&client, &[1, 2, 3].map(Entry::job)).await.unwrap();
