@@ -33,4 +33,5 @@ bench: tools ## Measures the library beside bare loops; ARGS="--quick", ARGS="--
 
 chaos: tools ## Plays faults against real processes and servers; ARGS="--short", ARGS="--help", ARGS="kill server".
 	@sh scripts/postgres.sh >/dev/null
+	@sh scripts/faketime.sh
 	cargo test --quiet --all-features --test chaos -- $(ARGS)

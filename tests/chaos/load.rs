@@ -14,8 +14,8 @@ const TICK: Duration = Duration::from_millis(20);
 /// What takes longer has met a fault, and is tried no further.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// From here on, numbers are the scenarios' own.
-pub(crate) const OWN: i64 = 1_000_000_000;
+/// From here on, numbers are those of the scenarios' own jobs.
+const OWN: i64 = 1_000_000_000;
 
 /// A job as the book has it.
 #[derive(Debug, Clone)]
@@ -45,6 +45,16 @@ impl Planned {
             _ => ("batch", 0),
         };
         Self { n, kind, work_ms, max_attempts: 20, fate: Fate::Done }
+    }
+
+    /// A job of the scenario's own.
+    pub(crate) fn own(number: i64, kind: &'static str) -> Self {
+        Self { n: OWN + number, kind, work_ms: 0, max_attempts: 20, fate: Fate::Done }
+    }
+
+    /// One that nothing can make complete.
+    pub(crate) fn poison(number: i64, kind: &'static str, max_attempts: i32) -> Self {
+        Self { max_attempts, fate: Fate::Failed, ..Self::own(number, kind) }
     }
 
     fn job(&self) -> Result<NewJob, Failure> {

@@ -1,6 +1,5 @@
 //! Faults played against real worker processes and real PostgreSQL servers of its own: whatever dies, nothing is
 //! lost and the queue is back in seconds.
-#![allow(dead_code, reason = "the groups to come use the rest")]
 
 mod audit;
 // The other tests start their servers with it too, and use more of it.
@@ -14,7 +13,11 @@ mod options;
 mod outcome;
 mod process;
 #[path = "../support/progress.rs"]
+#[allow(dead_code)]
 mod progress;
+#[path = "../support/proxy.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod proxy;
 mod recovery;
 mod report;
 mod scenarios;

@@ -59,7 +59,9 @@ How it is measured:
   back after  From the end of the fault until all of this is true: in the last two seconds, which all lie after the
               fault, no fewer than 95 % of what was offered then (of the rate before, where more was offered) were
               completed; the backlog is what it was before, give or take a quarter of a second of load; and no job
-              is left that was enqueued before the fault's end. So it is 2 s at least. More than 15 s is a miss.
+              is left that was enqueued before the fault's end, or that is older than 5 s. So it is 2 s at least. More
+              than 15 s is a miss, or than 30 s where a network swallows what was sent: there a statement is given
+              up after 15 s.
   connections Of all workers to the server, before the fault and once the queue is empty. More than their settings
               allow, or one that was left within a transaction, is a miss.
   RSS         The mean of the workers. More than half as much again and 24 MB is a miss.

@@ -125,15 +125,17 @@ impl Process {
         self.child.kill().await.map_err(Failure::because("kill a worker process"))
     }
 
-    /// Has it end in order, and returns what it reports; none if it is not gone within `patience`.
-    pub(crate) async fn terminate(mut self, patience: Duration) -> Result<Option<String>, Failure> {
+    /// Has it end in order within `patience`, and returns what it reports.
+    pub(crate) async fn terminate(mut self, patience: Duration) -> Result<String, Failure> {
         self.signal("TERM").await?;
+        let pid = self.pid;
         match tokio::time::timeout(patience, self.child.wait()).await {
-            Ok(ended) => {
-                ended.map_err(Failure::because("wait for a worker process"))?;
-                Ok(self.says(ENDED, Duration::from_secs(1)).await.ok())
+            Ok(Ok(_)) => self.says(ENDED, Duration::from_secs(1)).await,
+            Ok(Err(error)) => Err(Failure::because("wait for a worker process")(error)),
+            Err(_) if self.said(ENDED) > 0 => {
+                Err(format!("worker process {pid} has shut its queue down, and did not end within {patience:?}").into())
             }
-            Err(_) => Ok(None),
+            Err(_) => Err(format!("worker process {pid} did not shut its queue down within {patience:?}").into()),
         }
     }
 }

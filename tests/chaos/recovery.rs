@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The seconds over which completions are counted to see whether the queue is back.
 const WINDOW: f64 = 2.0;
 
+/// The longest jobs of the load take half as many seconds.
+const OLD: f64 = 5.0;
+
 /// The queue as it is when all is well.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
@@ -74,7 +77,8 @@ async fn is_back(client: &Client, before: Pace, since: f64) -> Result<bool, Fail
     let completed = per_second(client, "completed", WINDOW).await?;
     let offered = per_second(client, "enqueued", WINDOW).await?;
     let open = number(client, LEFT).await?;
-    let old = format!("{LEFT} AND inserted_at < clock_timestamp() - make_interval(secs => {since:.3})");
+    let age = since.min(OLD);
+    let old = format!("{LEFT} AND inserted_at < clock_timestamp() - make_interval(secs => {age:.3})");
     let old = number(client, &old).await?;
     Ok(completed >= 0.95 * offered.min(before.rate)
         // Nothing was offered while the server was away, and nothing proves nothing.

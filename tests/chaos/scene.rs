@@ -12,7 +12,7 @@ use crate::{
     audit::{self, Audit},
     cluster::{self, Cluster},
     failure::Failure,
-    load::Load,
+    load::{self, Load, Planned},
     outcome::{Change, Outcome},
     process::{Process, Start},
     recovery::{self, Pace},
@@ -24,6 +24,10 @@ use crate::{
 
 /// Jobs a second that two workers do with ease, also where the machine has other things to do.
 pub(crate) const RATE: f64 = 120.0;
+
+/// Beyond its grace period a process may take so long. Where a handler blocks its thread it takes more than half of it:
+/// five seconds for handlers that were told to stop, and one for the threads.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a scenario is played on.
 pub(crate) struct Setup {
@@ -49,6 +53,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) workers: Vec<Process>,
     /// What a new worker is told, unless the scenario tells it something else.
     pub(crate) task: Task,
+    pub(crate) start: Start,
+    /// Coming back later than this is a miss.
+    pub(crate) limit: Duration,
     load: Option<Load>,
     rate: f64,
     started: usize,
@@ -88,6 +95,8 @@ impl<'a> Scene<'a> {
         Ok(Self {
             stage,
             task: Task { url: workers_url(&url), ..Task::default() },
+            start: Start::default(),
+            limit: recovery::LIMIT,
             cluster,
             url,
             queue,
@@ -102,7 +111,7 @@ impl<'a> Scene<'a> {
 
     /// One more worker.
     pub(crate) async fn hire(&mut self) -> Result<(), Failure> {
-        self.hire_with(&self.task.clone(), &Start::default()).await
+        self.hire_with(&self.task.clone(), &self.start.clone()).await
     }
 
     /// One more worker, of a kind of its own.
@@ -113,6 +122,25 @@ impl<'a> Scene<'a> {
         let process = Process::start(task, start, &log).await?;
         self.workers.push(process);
         Ok(())
+    }
+
+    /// Starts another worker for each that has ended, as whoever looks after processes does; says how many.
+    pub(crate) async fn replace_dead(&mut self) -> Result<usize, Failure> {
+        let before = self.workers.len();
+        self.workers.retain_mut(Process::runs);
+        let dead = before - self.workers.len();
+        for _ in 0..dead {
+            self.hire().await?;
+        }
+        Ok(dead)
+    }
+
+    /// Enqueues jobs of the scenario's own.
+    pub(crate) async fn enqueue(&self, jobs: &[Planned]) -> Result<(), Failure> {
+        let mut client = self.client().await?;
+        let transaction = client.transaction().await?;
+        load::enqueue(&transaction, &self.queue, jobs).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Starts the load and measures the queue before anything happens to it.
@@ -140,15 +168,11 @@ impl<'a> Scene<'a> {
         self.stage.progress.step(what);
     }
 
-    /// Completions a second before the fault.
+    /// Another rate of load from now on.
     pub(crate) fn offer(&self, rate: f64) {
         if let Some(load) = &self.load {
             load.set(rate);
         }
-    }
-
-    pub(crate) fn rate(&self) -> f64 {
-        self.rate
     }
 
     /// A connection of the scenario's own.
@@ -194,7 +218,7 @@ impl<'a> Scene<'a> {
         let recovered = recovery::back(&self.url, pace, ended).await;
         match recovered {
             None => self.miss("it was not back a minute after the fault"),
-            Some(time) if time > recovery::LIMIT => self.miss(format!("it was back {time:.1?} after the fault only")),
+            Some(time) if time > self.limit => self.miss(format!("it was back {time:.1?} after the fault only")),
             Some(_) => {}
         }
         self.stage.progress.step("works on under its load");
@@ -266,13 +290,13 @@ impl<'a> Scene<'a> {
 
     /// Ends the workers in order; there is nothing left for them to do.
     async fn dismiss(&mut self) -> Result<(), Failure> {
-        let patience = Duration::from_millis(self.task.shutdown_timeout_ms) + Duration::from_secs(5);
+        let patience = Duration::from_millis(self.task.shutdown_timeout_ms) + LAST_WORDS;
         for worker in std::mem::take(&mut self.workers) {
             let pid = worker.pid();
-            match worker.terminate(patience).await? {
-                Some(report) if report.contains(" 0 left") => {}
-                Some(report) => self.miss(format!("worker {pid} ended, with work left: {report}")),
-                None => self.miss(format!("worker {pid} did not end in order within {patience:?}")),
+            match worker.terminate(patience).await {
+                Ok(report) if report.contains(" 0 left") => {}
+                Ok(report) => self.miss(format!("worker {pid} ended, with work left: {report}")),
+                Err(failure) => self.miss(failure.to_string()),
             }
         }
         Ok(())

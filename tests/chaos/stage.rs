@@ -12,18 +12,12 @@ use crate::{failure::Failure, options::Options, progress::Progress};
 pub(crate) struct Stage<'a> {
     pub(crate) options: &'a Options,
     pub(crate) progress: &'a Progress,
-    pub(crate) name: &'static str,
     pub(crate) logs: PathBuf,
     chance: RefCell<fastrand::Rng>,
 }
 
 impl<'a> Stage<'a> {
-    pub(crate) fn new(
-        options: &'a Options,
-        seed: u64,
-        name: &'static str,
-        progress: &'a Progress,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(options: &'a Options, seed: u64, name: &str, progress: &'a Progress) -> Result<Self, Failure> {
         let logs = logs(name);
         if logs.exists() {
             fs::remove_dir_all(&logs).map_err(Failure::because("remove the logs of an earlier run"))?;
@@ -31,7 +25,7 @@ impl<'a> Stage<'a> {
         fs::create_dir_all(&logs).map_err(Failure::because("make a folder for the logs"))?;
         // A scenario has the same chances whether it is played alone or after others.
         let own = name.bytes().fold(seed, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        Ok(Self { options, progress, name, logs, chance: RefCell::new(fastrand::Rng::with_seed(own)) })
+        Ok(Self { options, progress, logs, chance: RefCell::new(fastrand::Rng::with_seed(own)) })
     }
 
     /// How long the load runs before a fault.

@@ -1,8 +1,13 @@
 //! All that is played, a file for each group.
 
 mod kill;
+mod network;
+mod poison;
+mod pressure;
 mod server;
+mod slots;
 mod terminate;
+mod time;
 
 use std::pin::Pin;
 
@@ -50,4 +55,37 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!("terminate-random", terminate::at_random, "ten connections a second terminated at random", short),
     scenario!("terminate-listener", terminate::listeners, "the connections that listen terminated, again and again"),
     scenario!("terminate-all", terminate::everybody, "every connection terminated at once, again and again", short),
+    scenario!("slots-idle", slots::idle, "300 idle connections want the server's 50 slots", short),
+    scenario!("slots-pool", slots::pool, "the application's own statements hold all of the pool's connections"),
+    scenario!("network-cut", network::cut, "all connections cut, every second", short),
+    scenario!(
+        "network-half-open",
+        network::half_open,
+        "connections that stay open and swallow all, new ones work",
+        short
+    ),
+    scenario!("network-silent", network::silent, "no byte passes for 5 s, on old connections nor new ones"),
+    scenario!("network-slow", network::slow, "every piece 200 ms late, one in ten a second more"),
+    scenario!(
+        "network-commit",
+        network::commit,
+        "commits whose answers are lost, and their connections with them",
+        short
+    ),
+    scenario!("network-dead", network::dead, "one process swallowed for longer than dead_after", short),
+    scenario!("time-stop", time::stopped, "SIGSTOP of one of two workers for longer than dead_after, SIGCONT", short),
+    scenario!("time-clocks", time::clocks, "one worker's clock an hour ahead, another's an hour behind", short),
+    scenario!("pressure-horizon", pressure::horizon, "a transaction that pins the horizon, SIGTERM in its midst"),
+    scenario!(
+        "pressure-readers",
+        pressure::readers,
+        "four repeatable-read readers that scan, SIGTERM in their midst",
+        short
+    ),
+    scenario!("pressure-overload", pressure::overload, "1.5 times the load it can do, SIGTERM in its midst", short),
+    scenario!("poison-panic", poison::panics, "jobs that panic"),
+    scenario!("poison-abort", poison::aborts, "a job that aborts its process", short),
+    scenario!("poison-overflow", poison::overflows, "a job that overflows its stack"),
+    scenario!("poison-block", poison::blocks, "jobs that block their thread for ever", short),
+    scenario!("poison-eat", poison::eats, "a job that eats memory until its process may have no more"),
 ];

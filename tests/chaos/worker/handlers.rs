@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use actix_job_queue::{
-    BatchContext, Batching, Completed, Context, Handlers, Job, JobError, tokio_postgres::types::Type,
+    BatchContext, Batching, Completed, Completion, Context, Handlers, Job, JobError,
+    tokio_postgres::types::{ToSql, Type},
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,14 +21,20 @@ pub(crate) struct Entry {
 /// One row for a job, and nothing that forbids a second.
 const ENTER: &str = "INSERT INTO completed (n, job, way, attempt, pid) VALUES ($1, $2, $3, $4, $5)";
 
+/// Jobs whose statements take as long as others work before they open their completion.
+pub(crate) const HOG: &str = "hog";
+/// Jobs that do nothing for as long, with their completion open.
+pub(crate) const IDLE: &str = "idle";
+
 type Done = Result<Completed, JobError>;
 
 pub(crate) fn all() -> Handlers {
-    let handlers = Handlers::new().on("begin", begin).on("stubborn", stubborn).on("with", with).batch(
-        "batch",
-        Batching::up_to(20).within(Duration::from_millis(20)),
-        batch,
-    );
+    let handlers =
+        Handlers::new().on("begin", begin).on("stubborn", stubborn).on("with", with).on(HOG, hog).on(IDLE, idle).batch(
+            "batch",
+            Batching::up_to(20).within(Duration::from_millis(20)),
+            batch,
+        );
     poison::add(handlers)
 }
 
@@ -37,23 +44,38 @@ async fn work(entry: &Entry) {
     }
 }
 
-pub(super) async fn begin(job: Job<Entry>, mut ctx: Context) -> Done {
+async fn begin(job: Job<Entry>, mut ctx: Context) -> Done {
     work(&job.params).await;
     let completion = ctx.begin().await?;
-    let pid = i32::try_from(std::process::id())?;
-    completion
-        .execute_typed(
-            ENTER,
-            &[
-                (&job.params.n, Type::INT8),
-                (&job.id, Type::INT8),
-                (&"begin", Type::TEXT),
-                (&job.attempt, Type::INT4),
-                (&pid, Type::INT4),
-            ],
-        )
-        .await?;
+    enter(&completion, &job).await?;
     Ok(completion.commit().await?)
+}
+
+async fn hog(job: Job<Entry>, mut ctx: Context) -> Done {
+    let completion = ctx.begin().await?;
+    completion.batch_execute(&format!("SELECT pg_sleep({} / 1000.0)", job.params.work_ms)).await?;
+    enter(&completion, &job).await?;
+    Ok(completion.commit().await?)
+}
+
+async fn idle(job: Job<Entry>, mut ctx: Context) -> Done {
+    let completion = ctx.begin().await?;
+    work(&job.params).await;
+    enter(&completion, &job).await?;
+    Ok(completion.commit().await?)
+}
+
+async fn enter(completion: &Completion<'_>, job: &Job<Entry>) -> Result<(), JobError> {
+    let pid = i32::try_from(std::process::id())?;
+    let values: [(&(dyn ToSql + Sync), Type); 5] = [
+        (&job.params.n, Type::INT8),
+        (&job.id, Type::INT8),
+        (&"begin", Type::TEXT),
+        (&job.attempt, Type::INT4),
+        (&pid, Type::INT4),
+    ];
+    completion.execute_typed(ENTER, &values).await?;
+    Ok(())
 }
 
 /// Goes on when the job is taken away: the most stubborn of handlers, it tries to complete what it has long lost.
@@ -72,7 +94,7 @@ async fn stubborn(job: Job<Entry>, ctx: Context) -> Done {
 async fn with(job: Job<Entry>, ctx: Context) -> Done {
     work(&job.params).await;
     let pid = i32::try_from(std::process::id())?;
-    let values: [(&(dyn actix_job_queue::tokio_postgres::types::ToSql + Sync), Type); 5] = [
+    let values: [(&(dyn ToSql + Sync), Type); 5] = [
         (&job.params.n, Type::INT8),
         (&job.id, Type::INT8),
         (&"with", Type::TEXT),

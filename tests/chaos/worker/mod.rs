@@ -1,7 +1,7 @@
 //! This program once more, as a worker process.
 
 mod handlers;
-mod poison;
+pub(crate) mod poison;
 
 use std::{
     io::{Read, Write, stdin, stdout},
@@ -14,15 +14,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::failure::Failure;
 
-pub(crate) use handlers::Entry;
+pub(crate) use handlers::{Entry, HOG, IDLE};
 
 /// The argument that makes a worker of this program; its task is the next.
 pub(crate) const ROLE: &str = "worker-of-the-chaos";
 
-/// What a worker says once it works, and with its report when it has ended in order.
-pub(crate) const READY: &str = "ready";
+/// What a worker says once it works, with the time by its clock, and with its report when it has ended in order.
+pub(crate) const READY: &str = "ready at ";
 pub(crate) const ENDED: &str = "ended: ";
-/// What it says when a completion was refused, and when one was made.
+/// What it says when the completion of a stubborn handler was refused.
 pub(crate) const REFUSED: &str = "refused ";
 
 /// The queue that everything here works on.
@@ -42,6 +42,7 @@ pub(crate) struct Task {
     pub(crate) shutdown_timeout_ms: u64,
     pub(crate) retry_timeout_ms: u64,
     pub(crate) poll_interval_ms: u64,
+    pub(crate) reservation_timeout_ms: u64,
 }
 
 impl Default for Task {
@@ -56,6 +57,7 @@ impl Default for Task {
             shutdown_timeout_ms: 30_000,
             retry_timeout_ms: 500,
             poll_interval_ms: 60_000,
+            reservation_timeout_ms: 60_000,
         }
     }
 }
@@ -96,11 +98,13 @@ async fn work(task: &Task) -> Result<(), Failure> {
         .shutdown_timeout(Duration::from_millis(task.shutdown_timeout_ms))
         .retry_timeout(Duration::from_millis(task.retry_timeout_ms))
         .poll_interval(Duration::from_millis(task.poll_interval_ms))
+        .reservation_timeout(Duration::from_millis(task.reservation_timeout_ms))
         .log_level(log::Level::Trace)
         .build()
         .map_err(Failure::because("build the queue"))?;
     let running = queue.start(handlers::all()).await.map_err(Failure::because("start the worker"))?;
-    say(READY);
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    say(&format!("{READY}{}", clock.as_secs()));
     // It ends with the process, which has other ends.
     terminated.recv().await;
     let report = running.shutdown().await;
