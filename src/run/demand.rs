@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub(crate) struct WorkerId(pub(crate) u64);
 
 /// The unmet demand of each worker, and the way to it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Demands<W> {
     workers: BTreeMap<WorkerId, (usize, W)>,
 }

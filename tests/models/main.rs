@@ -4,6 +4,7 @@
 //! that nothing can break says nothing. The statements themselves are tested against a real PostgreSQL elsewhere; here
 //! it is the order of things that is tested, in all orders there are.
 
+mod demand;
 mod fence;
 mod waiting;
 
