@@ -32,6 +32,7 @@ pub use crate::{
     queue::{Queue, QueueBuilder},
     run::{backoff::Backoff, gather::Batching, hold::Cancelled},
     running::{Queues, Running, ShutdownReport},
+    settings::Keep,
 };
 
 #[cfg(feature = "tls-rustls")]

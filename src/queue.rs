@@ -19,7 +19,7 @@ use crate::{
     name::QueueName,
     prepared::PreparedEnqueue,
     running::{Queues, Running},
-    settings::Settings,
+    settings::{Keep, Settings},
     store::Store,
 };
 
@@ -289,6 +289,15 @@ impl QueueBuilder {
         self
     }
 
+    /// Keeps completed jobs for a while, written in the transaction that completes each of them, so that they can be
+    /// looked at. Unless given, a completed job is gone, and costs nothing more.
+    ///
+    /// It is for the completions of this process: give it to all that work on the queue.
+    pub fn keep_completed(mut self, keep: Keep) -> Self {
+        self.settings.keep = Some(keep);
+        self
+    }
+
     /// Takes what the environment says: `<prefix>_MAX_DEMAND`, `_ARBITERS`, `_POLL_INTERVAL`,
     /// `_RESERVATION_TIMEOUT`, `_EXECUTION_TIMEOUT`, `_RETRY_TIMEOUT`, `_DEAD_AFTER`, `_SHUTDOWN_TIMEOUT`,
     /// `_CLAIM_AHEAD` (such as `500ms`, `30s`, `5m`, `1h`) and `_LOG_LEVEL`.
@@ -306,8 +315,9 @@ impl QueueBuilder {
     /// The schema's or the table's name is none that PostgreSQL can hold.
     pub fn build(self) -> Result<Queue, ConfigError> {
         let name = QueueName::new(self.schema, self.table)?;
+        let store = Store::new(self.database, name, self.kind);
         Ok(Queue {
-            store: Store::new(self.database, name, self.kind),
+            store: if self.settings.keep.is_some() { store.keeping() } else { store },
             settings: self.settings,
             always_notify: self.always_notify,
             problems: self.problems,

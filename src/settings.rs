@@ -21,6 +21,35 @@ pub(crate) struct Settings {
     pub(crate) start_on_claim: bool,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) log_level: log::Level,
+    /// For how long, and how many, completed jobs are kept; none at all unless set.
+    pub(crate) keep: Option<Keep>,
+}
+
+/// For how long completed jobs are kept, and how many of them.
+///
+/// ```
+/// use std::time::Duration;
+/// use actix_job_queue::Keep;
+///
+/// let a_day = Keep::during(Duration::from_secs(86_400)).at_most(10_000);
+/// # let _ = a_day;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    pub(crate) during: Duration,
+    pub(crate) most: u32,
+}
+
+impl Keep {
+    /// For so long, and no more than the last 100,000.
+    pub fn during(time: Duration) -> Self {
+        Self { during: time, most: 100_000 }
+    }
+
+    /// The last so many of them.
+    pub fn at_most(self, jobs: u32) -> Self {
+        Self { most: jobs, ..self }
+    }
 }
 
 impl Default for Settings {
@@ -37,6 +66,7 @@ impl Default for Settings {
             start_on_claim: false,
             shutdown_timeout: Duration::from_secs(30),
             log_level: log::Level::Info,
+            keep: None,
         }
     }
 }

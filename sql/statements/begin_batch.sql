@@ -15,13 +15,13 @@ WITH mine AS MATERIALIZED (
                   AND state COLLATE "C" = 'IN_PROGRESS'
                 LIMIT 1
                   FOR UPDATE) AS job
-), completed AS (
+), removed AS (
     DELETE FROM {table}
      WHERE id = ANY (ARRAY(SELECT id FROM mine))
-    RETURNING id, lease, notify
-)
+    RETURNING id, lease, notify{kept_columns}
+){kept}
 SELECT id,
        lease,
        pg_current_xact_id()::text::bigint AS xid,
        CASE WHEN notify IS NOT NULL THEN pg_notify({completed_literal}, notify) END
-  FROM completed
+  FROM removed

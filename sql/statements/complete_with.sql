@@ -8,8 +8,8 @@ WITH removed AS (
        AND lease = {lease}
        -- Compared so, no partial index answers for the state: the row is found by its key.
        AND state COLLATE "C" = 'IN_PROGRESS'
-    RETURNING notify
-), written AS (
+    RETURNING id, lease, notify{kept_columns}
+){kept}, written AS (
 {written}
 )
 SELECT CASE WHEN NOT EXISTS (SELECT FROM removed)

@@ -19,8 +19,8 @@ WITH mine AS MATERIALIZED (
 ), removed AS (
     DELETE FROM {table}
      WHERE id = ANY (ARRAY(SELECT id FROM mine))
-    RETURNING id, lease, notify
-), told AS (
+    RETURNING id, lease, notify{kept_columns}
+){kept}, told AS (
     SELECT count(pg_notify({completed_literal}, notify)) FROM removed WHERE notify IS NOT NULL
 ), started AS (
     UPDATE {table} AS job

@@ -17,9 +17,10 @@ use std::{
 };
 
 use actix_rt::{Arbiter, ArbiterHandle, System};
+use futures_util::StreamExt;
 use postgres_types::{ToSql, Type};
 use tokio::runtime::Handle;
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Row};
 
 use crate::error::DatabaseError;
 
@@ -284,6 +285,40 @@ impl Database {
     /// A queue's place on the connection that listens; none if there is to be none.
     pub(crate) fn subscribe(&self, channel: &str, key: i64, table: u32) -> Option<Subscription> {
         self.inner.connect.can_listen().then(|| self.inner.listener.subscribe(channel, key, table))
+    }
+
+    /// Whether a notification that is sent over a pool's connection is heard by one that listens; none if there is to
+    /// be none.
+    pub(crate) async fn hears(&self, patience: Duration) -> Result<Option<bool>, DatabaseError> {
+        if !self.inner.connect.can_listen() {
+            return Ok(None);
+        }
+        let attempted = "listen for notifications";
+        let failed = |error| DatabaseError::statement(attempted, error);
+        let (client, mut messages) = self.inner.connect.listen().await.map_err(failed)?;
+        let channel = format!("job_queue_probe_{:016x}", fastrand::u64(..));
+        let ask = async {
+            client.batch_execute(&format!("LISTEN {channel}")).await.map_err(failed)?;
+            let notify = "SELECT pg_notify($1, '')";
+            self.query(Lane::Work, attempted, notify, &[(&channel, Type::TEXT)]).await?;
+            // What is on its way is heard below.
+            std::future::pending::<Result<bool, DatabaseError>>().await
+        };
+        let hear = async {
+            while let Some(message) = messages.next().await {
+                if let AsyncMessage::Notification(heard) = message.map_err(failed)?
+                    && heard.channel() == channel
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        tokio::select! {
+            answer = ask => answer.map(Some),
+            heard = hear => heard.map(Some),
+            () = tokio::time::sleep(patience) => Ok(Some(false)),
+        }
     }
 
     /// The arbiter on which everything but the workers lives: no handler can block it.

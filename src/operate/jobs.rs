@@ -312,7 +312,7 @@ fn unusable(filter: &Filter, error: DatabaseError) -> OperateError {
 }
 
 /// As JSON, however they are kept; none if they cannot be told in it.
-fn as_json(params: RawParams) -> Option<Box<RawValue>> {
+pub(super) fn as_json(params: RawParams) -> Option<Box<RawValue>> {
     match params {
         RawParams::Json(text) => RawValue::from_string(text).ok(),
         binary => binary.read::<Value>().ok().and_then(|value| serde_json::value::to_raw_value(&value).ok()),

@@ -19,12 +19,17 @@
 
 mod actions;
 mod activity;
+mod doctor;
 mod error;
 mod filter;
+mod health;
+mod history;
 mod jobs;
 mod overview;
 mod pauses;
+mod processes;
 mod queues;
+mod transfer;
 mod walk;
 mod why;
 
@@ -43,12 +48,17 @@ use crate::{
 pub use {
     actions::{Action, Outcome},
     activity::{Activity, Minute, Quantiles, Reason, TypeActivity},
+    doctor::{Finding, Grade},
     error::OperateError,
     filter::{Cursor, Filter, NoCursor},
+    health::{Health, Limits},
+    history::{CompletedJob, CompletedPage},
     jobs::{Details, Failure, Found, JobRow, Page},
     overview::{Depth, Figure, Overview, TypeCount},
     pauses::Pause,
+    processes::{HeldJob, Process},
     queues::{KnownQueue, queues},
+    transfer::PortableJob,
     why::span,
 };
 

@@ -16,6 +16,8 @@ pub(super) enum Walk {
     Due,
     /// Those that failed, the latest first.
     Failed,
+    /// Those that are completed and kept, the latest first; they are in a table of their own.
+    Completed,
 }
 
 const EACH: [Walk; 5] = [Walk::All, Walk::Held, Walk::Available, Walk::Due, Walk::Failed];
@@ -38,6 +40,7 @@ impl Walk {
             Walk::Available => state == State::Available,
             Walk::Due => matches!(state, State::Scheduled | State::Retry),
             Walk::Failed => state == State::Failed,
+            Walk::Completed => false,
         }
     }
 
@@ -48,13 +51,14 @@ impl Walk {
             Walk::Available => 'w',
             Walk::Due => 'd',
             Walk::Failed => 'f',
+            Walk::Completed => 'c',
         }
     }
 
     pub(super) fn of_letter(text: &str) -> Option<Walk> {
         let mut letters = text.chars();
         let letter = letters.next().filter(|_| letters.as_str().is_empty())?;
-        EACH.into_iter().find(|walk| walk.letter() == letter)
+        EACH.into_iter().chain([Walk::Completed]).find(|walk| walk.letter() == letter)
     }
 
     /// The condition by which the rows behind `$3` to `$5` are in the index.
@@ -71,6 +75,8 @@ impl Walk {
             Walk::Due => {
                 "state IN ('SCHEDULED', 'RETRY') AND ($5::bigint IS NULL OR (schedule, id) > ($4::timestamptz, $5) AND schedule >= $4)"
             }
+            // No job of this table is one.
+            Walk::Completed => "false",
             Walk::Failed => "state = 'FAILED' AND ($5::bigint IS NULL OR (updated_at, id) < ($4::timestamptz, $5))",
         }
     }
@@ -81,7 +87,7 @@ impl Walk {
             Walk::Held => "expires, id",
             Walk::Available => "priority, schedule, id",
             Walk::Due => "schedule, id",
-            Walk::Failed => "updated_at DESC, id DESC",
+            Walk::Failed | Walk::Completed => "updated_at DESC, id DESC",
         }
     }
 
@@ -91,7 +97,7 @@ impl Walk {
             Walk::All => "job.inserted_at",
             Walk::Held => "job.expires",
             Walk::Available | Walk::Due => "job.schedule",
-            Walk::Failed => "job.updated_at",
+            Walk::Failed | Walk::Completed => "job.updated_at",
         }
     }
 }

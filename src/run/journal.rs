@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::shared::Shared;
-use crate::text;
+use crate::{settings::Keep, text};
 
 /// The buckets of a histogram end at a millisecond times the powers of the square root of two: the last at three hours and
 /// a quarter, and it takes what took longer too.
@@ -193,18 +193,42 @@ fn end(bucket: usize) -> Duration {
     Duration::from_secs_f64(0.001 * std::f64::consts::SQRT_2.powi(power))
 }
 
-/// Writes down what gathers, until a shutdown begins; [`flush`] does it a last time.
+/// Writes down what gathers, and lets go of completed jobs that are kept, until a shutdown begins; [`flush`] does it a
+/// last time.
 pub(crate) async fn keep(shared: Arc<Shared>) {
+    let keep = shared.settings.keep;
     loop {
+        // Only where something was kept need anybody look whether it is old.
+        let grows_old = async {
+            match keep {
+                Some(_) => tokio::time::sleep(shared.settings.poll_interval).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = shared.journal.filled.notified() => {}
-            () = shared.draining.cancelled() => return,
-        }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            () = shared.journal.filled.notified() => {
+                tokio::select! {
+                    () = tokio::time::sleep(EVERY) => {}
+                    () = shared.draining.cancelled() => return,
+                }
+            }
+            () = grows_old => {}
             () = shared.draining.cancelled() => return,
         }
         flush(&shared).await;
+        if let Some(keep) = &keep {
+            prune(&shared, keep).await;
+        }
+    }
+}
+
+async fn prune(shared: &Shared, keep: &Keep) {
+    while !shared.draining.is_cancelled() {
+        match shared.store.prune(keep).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return log::debug!("{}", text::line(&error)),
+        }
     }
 }
 

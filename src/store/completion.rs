@@ -152,7 +152,7 @@ impl Store {
 
     /// Removes the job and does the write, both or neither; whether the job was still this attempt's.
     pub(crate) async fn complete_with(&self, job: Lease, write: &Write) -> Result<bool, DatabaseError> {
-        let sql = complete_with(&self.name, self.kind, &write.sql, write.parameters.len());
+        let sql = complete_with(&self.name, self.kind, self.keeps, &write.sql, write.parameters.len());
         let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> =
             write.parameters.iter().map(|(value, kind)| (value as &(dyn ToSql + Sync), kind.clone())).collect();
         parameters.extend([(&job.id as &(dyn ToSql + Sync), Type::INT8), (&job.lease, Type::INT8)]);

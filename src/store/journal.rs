@@ -1,12 +1,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use postgres_types::Type;
+use postgres_types::{ToSql, Type};
 
 use super::Store;
 use crate::{
     database::Lane,
     error::DatabaseError,
     run::journal::{Histogram, Seen},
+    settings::Keep,
 };
 
 /// For how long the minutes are kept, by which rates and latencies are told, and the reasons for which jobs failed.
@@ -49,6 +50,23 @@ impl Store {
             )
             .await
             .map(drop)
+    }
+}
+
+/// So many completed jobs go by one statement.
+const BATCH: i64 = 1_000;
+
+impl Store {
+    /// Lets go of completed jobs that need not be kept any more, so many at most; whether there may be more.
+    pub(crate) async fn prune(&self, keep: &Keep) -> Result<bool, DatabaseError> {
+        let attempted = self.attempted("let go of completed jobs");
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+            (&keep.during.as_secs_f64().min(1e9), Type::FLOAT8),
+            (&i64::from(keep.most), Type::INT8),
+            (&BATCH, Type::INT8),
+        ];
+        let gone = self.database.query(Lane::Control, &attempted, &self.sql.prune, &parameters).await?;
+        Ok(gone.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX))
     }
 }
 

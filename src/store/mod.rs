@@ -40,12 +40,20 @@ pub(crate) struct Store {
     index: Arc<OnceCell<Option<String>>>,
     /// The last claim found that something is paused.
     paused: Arc<AtomicBool>,
+    /// Completed jobs are kept.
+    keeps: bool,
 }
 
 impl Store {
     pub(crate) fn new(database: Database, name: QueueName, kind: ParamsKind) -> Self {
-        let sql = Arc::new(Statements::new(&name, kind));
-        Self { database, name, kind, sql, index: Arc::default(), paused: Arc::default() }
+        let sql = Arc::new(Statements::new(&name, kind, false));
+        Self { database, name, kind, sql, index: Arc::default(), paused: Arc::default(), keeps: false }
+    }
+
+    /// The same, which keeps completed jobs.
+    pub(crate) fn keeping(self) -> Self {
+        let sql = Arc::new(Statements::new(&self.name, self.kind, true));
+        Self { sql, keeps: true, ..self }
     }
 
     /// What was attempted, for an error's text.

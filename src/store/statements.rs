@@ -25,6 +25,7 @@ pub(crate) struct Statements {
     pub(crate) settle: String,
     pub(crate) sweep: String,
     pub(crate) journal: String,
+    pub(crate) prune: String,
     pub(crate) beat: String,
     pub(crate) register_node: String,
     pub(crate) retire_node: String,
@@ -33,8 +34,9 @@ pub(crate) struct Statements {
 }
 
 impl Statements {
-    pub(crate) fn new(name: &QueueName, kind: ParamsKind) -> Self {
+    pub(crate) fn new(name: &QueueName, kind: ParamsKind, keeps: bool) -> Self {
         let fill = |template: &str| fill(template, name, kind);
+        let removal = |template: &str| fill_more(template, name, kind, |hole| kept(hole, name, kind, keeps));
         Self {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
             enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
@@ -46,14 +48,15 @@ impl Statements {
             claim_index: fill(include_str!("../../sql/statements/claim_index.sql")),
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
-            begin_completion: fill(include_str!("../../sql/statements/begin_completion.sql")),
-            begin_batch: fill(include_str!("../../sql/statements/begin_batch.sql")),
+            begin_completion: removal(include_str!("../../sql/statements/begin_completion.sql")),
+            begin_batch: removal(include_str!("../../sql/statements/begin_batch.sql")),
             completion_outcome: fill(include_str!("../../sql/statements/completion_outcome.sql")),
-            turn: fill(include_str!("../../sql/statements/turn.sql")),
+            turn: removal(include_str!("../../sql/statements/turn.sql")),
             exists: fill(include_str!("../../sql/statements/exists.sql")),
             missed: fill(include_str!("../../sql/statements/missed.sql")),
             settle: fill(include_str!("../../sql/statements/settle.sql")),
             sweep: fill(include_str!("../../sql/statements/sweep.sql")),
+            prune: fill(include_str!("../../sql/statements/prune.sql")),
             journal: fill(include_str!("../../sql/statements/journal.sql")),
             beat: fill(include_str!("../../sql/statements/beat.sql")),
             register_node: fill(include_str!("../../sql/statements/register_node.sql")),
@@ -82,12 +85,18 @@ pub(crate) fn check_and_commit(name: &QueueName, xid: i64) -> String {
 }
 
 /// The removal of a job together with a statement of its handler's, which has so many parameters.
-pub(crate) fn complete_with(name: &QueueName, kind: ParamsKind, written: &str, parameters: usize) -> String {
+pub(crate) fn complete_with(
+    name: &QueueName,
+    kind: ParamsKind,
+    keeps: bool,
+    written: &str,
+    parameters: usize,
+) -> String {
     fill_holes(include_str!("../../sql/statements/complete_with.sql"), |hole| match hole {
         "id" => Some(format!("${}", parameters + 1)),
         "lease" => Some(format!("${}", parameters + 2)),
         "written" => Some(written.to_owned()),
-        hole => of_queue(hole, name, kind),
+        hole => kept(hole, name, kind, keeps).or_else(|| of_queue(hole, name, kind)),
     })
 }
 
@@ -105,6 +114,17 @@ const WAITED: &str = "EXTRACT(epoch FROM now() - GREATEST(job.schedule, job.inse
 struct Taken {
     set: &'static str,
     waited: &'static str,
+}
+
+/// What a removal has beside it where its queue keeps completed jobs.
+fn kept(hole: &str, name: &QueueName, kind: ParamsKind, keeps: bool) -> Option<String> {
+    match hole {
+        "kept" if keeps => Some(fill(include_str!("../../sql/statements/kept.sql"), name, kind).trim_end().to_owned()),
+        "kept_columns" if keeps => Some(
+            ", params, attempt, max_attempts, priority, schedule, inserted_at, updated_at, node, errors".to_owned(),
+        ),
+        _ => None,
+    }
 }
 
 /// A claim in two forms, since a look at each job's type would cost the claims of all queues, and have the planner
@@ -163,8 +183,10 @@ fn of_queue(hole: &str, name: &QueueName, kind: ParamsKind) -> Option<String> {
         "waited" => Some(WAITED.to_owned()),
         "params_type" => Some(kind.column_type().to_owned()),
         "params_wire" => Some(kind.wire_type().to_owned()),
+        "params_history" => Some(kind.history_column().to_owned()),
         "params_cast" => Some(kind.cast().to_owned()),
         "schema_literal" => Some(quote_literal(&name.quoted_schema())),
+        "kept" | "kept_columns" => Some(String::new()),
         "kind" | "type" => Some(kind.type_expression().to_owned()),
         _ => None,
     }
@@ -213,6 +235,13 @@ impl ParamsKind {
         match self {
             ParamsKind::Json => "jsonb",
             ParamsKind::Binary => "bytea",
+        }
+    }
+
+    fn history_column(self) -> &'static str {
+        match self {
+            ParamsKind::Json => "params",
+            ParamsKind::Binary => "binary_params",
         }
     }
 

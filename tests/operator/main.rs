@@ -4,10 +4,13 @@
 mod actions;
 mod activity;
 mod bench;
+mod health;
 mod hostile;
+mod kept;
 mod looks;
 mod pauses;
 mod record;
+mod transfer;
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 #[path = "../support/mod.rs"]

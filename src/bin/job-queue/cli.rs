@@ -1,6 +1,6 @@
 use clap::{Args, Parser, Subcommand};
 
-use crate::{bulk, jobs, migrate, pause, stats};
+use crate::{bulk, health, jobs, migrate, pause, stats, transfer};
 
 /// Looks after job queues in PostgreSQL: what is stuck, since when and why, and how to run it again.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ pub(crate) enum Verb {
     Stats(stats::Args),
     /// Lists jobs.
     List(jobs::ListArgs),
+    /// Lists completed jobs, where the queue keeps them for a while.
+    Completed(jobs::CompletedArgs),
     /// Shows all that is known of one job: its params, its failed attempts, who holds it, and why it does not run.
     Show(jobs::ShowArgs),
     /// Enqueues a job.
@@ -52,10 +54,25 @@ pub(crate) enum Verb {
     Cancel(bulk::CancelArgs),
     /// Deletes jobs in any state, running ones too.
     Delete(bulk::Args),
+    /// Lists the processes that work on the queue, and what each of them runs, since when.
+    Processes,
+    /// Looks at all that the queue needs, and says what to do about what is not as it should be.
+    Doctor,
+    /// Tells by its exit code whether the queue is well: for probes and alarms.
+    Health(health::HealthArgs),
     /// Has no process claim jobs of a queue or of a type.
     Pause(pause::PauseArgs),
     /// Has them claimed again.
     Resume(pause::ResumeArgs),
+    /// Writes jobs as lines of JSON, without touching them.
+    Export(transfer::ExportArgs),
+    /// Puts jobs into the queue that export has written.
+    Import(transfer::ImportArgs),
+    /// Writes the completions of a shell: job-queue completions bash > /etc/bash_completion.d/job-queue
+    Completions {
+        /// Of which shell.
+        shell: clap_complete::Shell,
+    },
     /// Deletes failed jobs.
     Purge(bulk::Args),
 }

@@ -19,8 +19,13 @@ const VARIABLES: [(&str, &str); 8] = [
 ];
 
 pub(crate) async fn database(target: &Target) -> Result<Database, Failure> {
+    database_that(target, Listen::Off).await
+}
+
+/// The same, able to listen.
+pub(crate) async fn database_that(target: &Target, listen: Listen) -> Result<Database, Failure> {
     let string = connection_string(target)?;
-    Ok(DatabaseOptions::new().pool_size(2).listen(Listen::Off).connect(&string).await?)
+    Ok(DatabaseOptions::new().pool_size(2).listen(listen).connect(&string).await?)
 }
 
 /// The queue that is meant.

@@ -4,10 +4,10 @@ use std::{io::Read, time::Duration};
 
 use actix_job_queue::{
     NewJob,
-    operate::{Cursor, Details, Failure as Failed, JobRow, Page},
+    operate::{CompletedJob, Cursor, Details, Failure as Failed, JobRow, Page},
 };
 use chrono::{DateTime, Utc};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::{
     cli::Target,
@@ -29,6 +29,23 @@ the next one."
 pub(crate) struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
+    /// How many jobs to show.
+    #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    limit: u16,
+    /// Goes on where a page ended.
+    #[arg(long, value_name = "PLACE")]
+    from: Option<Cursor>,
+}
+
+/// Which completed jobs.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A queue keeps them if its program says keep_completed(..) where it builds the queue.")]
+pub(crate) struct CompletedArgs {
+    /// With this id.
+    id: Option<i64>,
+    /// Of this type.
+    #[arg(long = "type", short = 't', value_name = "TYPE")]
+    kind: Option<String>,
     /// How many jobs to show.
     #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     limit: u16,
@@ -125,9 +142,41 @@ fn moment(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
+pub(crate) async fn completed(target: &Target, args: CompletedArgs) -> Result<(), Failure> {
+    let operator = operator(target).await?;
+    let (kind, limit) = (args.kind.as_deref(), usize::from(args.limit));
+    let page = operator.completed(kind, args.id, args.from.as_ref(), limit).await?;
+    if target.json {
+        return Ok(print_json(&page)?);
+    }
+    if page.jobs.is_empty() {
+        return Ok(print("no such jobs are kept")?);
+    }
+    let mut table = table(["ID", "TYPE", "ATTEMPT", "ENQUEUED", "COMPLETED", "RAN", "PARAMS"]);
+    for job in &page.jobs {
+        table.add_row([
+            cell(&job.id.to_string(), 20),
+            cell(job.kind.as_deref().unwrap_or("-"), 40),
+            cell(&format!("{}/{}", job.attempt, job.max_attempts), 20),
+            cell(&moment(job.inserted_at), 30),
+            cell(&moment(job.completed_at), 30),
+            cell(&length(job.completed_at - job.started_at), 30),
+            cell(job.params.as_ref().map_or("-", |params| params.get()), 200),
+        ]);
+    }
+    print_table(&table)?;
+    if let Some(next) = page.next {
+        print(&format!("\nmore with --from {next}"))?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn show(target: &Target, args: ShowArgs) -> Result<(), Failure> {
     let operator = operator(target).await?;
     let Some(details) = operator.show(args.id).await? else {
+        if let Some(kept) = operator.completed(None, Some(args.id), None, 1).await?.jobs.first() {
+            return if target.json { Ok(print_json(kept)?) } else { print_completed(kept) };
+        }
         return Err(Failure::Missing(format!(
             "queue {} has no job {}: it is completed, or deleted, or never was",
             operator.name(),
@@ -176,10 +225,30 @@ fn print_details(details: &Details) -> Result<(), Failure> {
     Ok(())
 }
 
+fn print_completed(job: &CompletedJob) -> Result<(), Failure> {
+    let kind = job.kind.as_deref().unwrap_or("-");
+    print(&in_line(&format!("job {} of type {kind} is completed", job.id), 8_000))?;
+    let node = job.node.map(|node| format!(", by process {node}")).unwrap_or_default();
+    print(&format!(
+        "  at {}, in attempt {} of {}, after {}{node}\n",
+        job.completed_at.format("%Y-%m-%d %H:%M:%S%.3fZ"),
+        job.attempt,
+        job.max_attempts,
+        length(job.completed_at - job.started_at),
+    ))?;
+    print("params")?;
+    print(&job.params.as_ref().map_or("no JSON".to_owned(), |raw| pretty(raw)))?;
+    job.errors.iter().try_for_each(|failed| print_attempt(failed, job.completed_at))
+}
+
 fn params(job: &JobRow) -> String {
     let Some(raw) = &job.params else {
         return format!("{} bytes that are no JSON", job.params_bytes);
     };
+    pretty(raw)
+}
+
+fn pretty(raw: &RawValue) -> String {
     // Numbers that this program cannot hold are shown as they were written.
     let pretty = serde_json::from_str::<Value>(raw.get()).and_then(|value| serde_json::to_string_pretty(&value));
     escaped(pretty.as_deref().unwrap_or(raw.get()))

@@ -5,6 +5,7 @@ mod cli;
 mod connect;
 mod failure;
 mod filter;
+mod health;
 mod jobs;
 mod migrate;
 mod output;
@@ -13,10 +14,11 @@ mod prompt;
 mod queues;
 mod span;
 mod stats;
+mod transfer;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Verb};
 use failure::Failure;
@@ -40,14 +42,24 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Queues => queues::run(&target).await,
         Verb::Stats(args) => stats::run(&target, args).await,
         Verb::List(args) => jobs::list(&target, args).await,
+        Verb::Completed(args) => jobs::completed(&target, args).await,
         Verb::Show(args) => jobs::show(&target, args).await,
         Verb::Enqueue(args) => jobs::enqueue(&target, args).await,
         Verb::Retry(args) => bulk::retry(&target, args).await,
         Verb::RunNow(args) => bulk::run_now(&target, args).await,
         Verb::Cancel(args) => bulk::cancel(&target, args).await,
         Verb::Delete(args) => bulk::delete(&target, args).await,
+        Verb::Processes => health::processes(&target).await,
+        Verb::Doctor => health::doctor(&target).await,
+        Verb::Health(args) => health::health(&target, args).await,
         Verb::Pause(args) => pause::pause(&target, args).await,
         Verb::Resume(args) => pause::resume(&target, args).await,
+        Verb::Export(args) => transfer::export(&target, args).await,
+        Verb::Import(args) => transfer::import(&target, args).await,
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "job-queue", &mut std::io::stdout());
+            Ok(())
+        }
         Verb::Purge(args) => bulk::purge(&target, args).await,
     }
 }
