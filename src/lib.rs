@@ -4,8 +4,10 @@
 mod actors;
 mod database;
 mod error;
+mod events;
 mod handler;
 mod job;
+mod metrics;
 mod migrate;
 mod name;
 pub mod operate;
@@ -24,6 +26,7 @@ pub use crate::{
     actors::{Enqueue, EnqueueActor},
     database::{ConnectError, Database, DatabaseOptions, Listen, Tls, TlsSession, UrlError},
     error::{CompletionError, ConfigError, DatabaseError, EnqueueError, MigrateError, StartError},
+    events::{Happened, JobEvent, Reason},
     handler::{BatchContext, BatchHandler, Completed, Completion, Context, Handler, Handlers, JobError, Tuned},
     job::{Job, NewJob, ParamsError, State, UnknownState},
     migrate::MigrationSql,

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::{Actor, Addr, AsyncContext, Context, Recipient};
 use tokio_postgres::GenericClient;
 
 use crate::{
     actors::EnqueueActor,
     database::Database,
     error::{ConfigError, DatabaseError, EnqueueError, MigrateError, StartError},
+    events::{Events, JobEvent},
     handler::Handlers,
     job::{NewJob, ParamsKind},
     migrate::{self, MigrationSql},
@@ -54,6 +55,7 @@ impl Queue {
             kind: ParamsKind::Json,
             always_notify: false,
             settings: Settings::default(),
+            recipients: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -188,6 +190,7 @@ pub struct QueueBuilder {
     kind: ParamsKind,
     always_notify: bool,
     settings: Settings,
+    recipients: Vec<Recipient<JobEvent>>,
     problems: Vec<String>,
 }
 
@@ -298,6 +301,16 @@ impl QueueBuilder {
         self
     }
 
+    /// Has an actor hear of all that happens to jobs in this process, for what nobody thought of. It may be given more
+    /// than once, each time for another actor.
+    ///
+    /// Nobody waits for it: an event that finds its mailbox full is lost, and the next one says how many were, so give
+    /// it a large one by `ctx.set_mailbox_capacity`.
+    pub fn on_event(mut self, recipient: Recipient<JobEvent>) -> Self {
+        self.recipients.push(recipient);
+        self
+    }
+
     /// Takes what the environment says: `<prefix>_MAX_DEMAND`, `_ARBITERS`, `_POLL_INTERVAL`,
     /// `_RESERVATION_TIMEOUT`, `_EXECUTION_TIMEOUT`, `_RETRY_TIMEOUT`, `_DEAD_AFTER`, `_SHUTDOWN_TIMEOUT`,
     /// `_CLAIM_AHEAD` (such as `500ms`, `30s`, `5m`, `1h`) and `_LOG_LEVEL`.
@@ -315,7 +328,7 @@ impl QueueBuilder {
     /// The schema's or the table's name is none that PostgreSQL can hold.
     pub fn build(self) -> Result<Queue, ConfigError> {
         let name = QueueName::new(self.schema, self.table)?;
-        let store = Store::new(self.database, name, self.kind);
+        let store = Store::new(self.database, name, self.kind).telling(Events::new(self.recipients));
         Ok(Queue {
             store: if self.settings.keep.is_some() { store.keeping() } else { store },
             settings: self.settings,

@@ -12,6 +12,7 @@ use crate::{
     actors::{Drain, Halt, SupervisorActor, Threads},
     error::{ConfigError, StartError},
     handler::Handlers,
+    metrics,
     queue::Queue,
     run::{
         caught::watch_places,
@@ -64,6 +65,7 @@ impl Queues {
             }
             .into());
         };
+        metrics::describe();
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
         let io = first.store.database.threads();
         watch_places();

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     error::DatabaseError,
+    metrics,
     run::{backoff::reconnect_delay, care, node::BEATS, reach::Reach, shared::Shared, wake},
     store::{Since, Swept},
 };
@@ -96,8 +97,9 @@ impl PollerActor {
             }
         };
         self.failures = 0;
-        self.shared.tally.back();
+        self.shared.tally.back(&self.shared.store.label);
         if swept.rescued + swept.failed > 0 {
+            metrics::rescued(&self.shared.store.label, swept.rescued, swept.failed);
             log::warn!(
                 "queue {}: {} jobs of dead processes or lapsed holds are available again, {} are failed",
                 self.shared.store.name,

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     database::{Horizon, Signal, Subscription},
     error::DatabaseError,
+    metrics,
     run::{
         ahead::Ahead,
         backoff::reconnect_delay,
@@ -151,6 +152,7 @@ impl ProducerActor {
                 Some(onward) => store.claim_onward(wanted, take, node, &onward).await?,
                 None => store.claim(wanted, take, node).await?,
             };
+            metrics::claimed(&store.label, sent.elapsed());
             if !claim.jobs.is_empty() {
                 shared.heard(|node| node.claimed(sent));
             }
@@ -178,7 +180,7 @@ impl ProducerActor {
         };
         self.failures = 0;
         self.unsure = false;
-        self.shared.tally.back();
+        self.shared.tally.back(&self.shared.store.label);
         let full = jobs.len() >= wanted;
         self.ahead.put(jobs, full, Instant::now());
         self.give(ctx);
@@ -346,6 +348,7 @@ impl Actor for ProducerActor {
 
 impl StreamHandler<Signal> for ProducerActor {
     fn handle(&mut self, signal: Signal, ctx: &mut Self::Context) {
+        metrics::notified(&self.shared.store.label);
         self.waiting.listening_on(signal.connection);
         self.ahead.refresh();
         self.claim(ctx);

@@ -11,6 +11,7 @@ use super::{Completed, Completion};
 use crate::{
     database::{Connection, Lane},
     error::{CompletionError, DatabaseError},
+    metrics,
     run::{
         backoff::reconnect_delay,
         desk::{Desk, PATIENCE},
@@ -169,7 +170,10 @@ impl Surroundings {
     /// Removes a job by a statement that it shares with others.
     pub(super) async fn remove(&self, hold: &Hold) -> Result<(), CompletionError> {
         self.vouch(hold)?;
-        match self.desk.complete(hold.lease, &hold.life).await? {
+        let sent = Instant::now();
+        let settlement = self.desk.complete(hold.lease, &hold.life).await?;
+        metrics::removed(&self.store.label, sent.elapsed());
+        match settlement {
             Settlement::Completed => Ok(()),
             Settlement::Busy => Err(DatabaseError::Silent {
                 attempted: format!("remove job {}, whose row somebody keeps locked,", hold.lease.id),

@@ -22,6 +22,8 @@ mod activity;
 mod doctor;
 mod error;
 mod filter;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod health;
 mod history;
 mod jobs;

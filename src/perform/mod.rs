@@ -13,6 +13,7 @@ use futures_util::{FutureExt, future::join_all};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    events::{Happened, Reason},
     handler::{Completed, JobError, Rules, Wish},
     job::{Began, Reserved},
     run::{
@@ -20,7 +21,7 @@ use crate::{
         caught::{caught, panic_text, watched},
         hold::{Cancelled, Held, Hold},
         node::Life,
-        settle::{bounded, retry, settle, timed_out},
+        settle::{Ended, bounded, retry, settle, timed_out},
         shared::Shared,
     },
     store::{Lease, Started, Verdict},
@@ -89,6 +90,8 @@ fn hold(
     }
     let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent, life))?;
     shared.journal.started(job.kind.as_deref().unwrap_or_default(), started.waited);
+    let happened = Happened::Started { waited: started.waited };
+    shared.store.tell(started.lease.id, job.kind.as_deref(), started.attempt, &happened);
     Some(Attempt { held, kind: job.kind.clone().unwrap_or_default(), max_attempts: job.max_attempts, sent })
 }
 
@@ -141,30 +144,36 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
     hold.over();
     let job = format!("{}[{}] {kind} attempt {}/{max_attempts}", shared.store.name, hold.lease.id, hold.attempt);
     let reason = hold.reason();
+    let tell = |happened| shared.store.tell(hold.lease.id, Some(&kind), hold.attempt, happened);
     match ending {
         Ending::Returned(Ok(completed)) if completed.is_of(hold.lease) => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
             shared.journal.completed(&kind, took);
+            tell(&Happened::Completed { took });
             log::log!(shared.settings.log_level, "{job} completed in {took:?}");
         }
         _ if hold.is_committed() => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
             shared.journal.completed(&kind, took);
+            tell(&Happened::Completed { took });
             let text = ending.text();
             log::warn!("{job} failed after its completion had committed, so it is completed: {text}");
         }
         Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Lost) => {
             log::warn!("{job} was lost to a rescue, a requeue or a delete, and its handler was stopped");
+            tell(&Happened::Lost);
         }
         Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Unheard) => {
             log::warn!("{job} was given up, since this process counts as dead, and its handler was stopped");
+            tell(&Happened::Lost);
         }
         ending => {
             let verdict = verdict(hold, ending);
             if let Verdict::Retry { error, .. } | Verdict::Fail { error } = &verdict {
                 shared.journal.failed(&kind, took, hold.lease.id, &error.join(": "));
             }
-            settle(shared, hold.lease, verdict, &job).await;
+            let ended = Ended { hold, kind: Some(&kind), took, reason: ending.reason() };
+            settle(shared, ended, verdict, &job).await;
         }
     }
     held.settle();
@@ -199,6 +208,15 @@ fn verdict(hold: &Hold, ending: &Ending) -> Verdict {
 }
 
 impl Ending {
+    /// The kind of an end that is a failure.
+    fn reason(&self) -> Reason {
+        match self {
+            Ending::Returned(_) => Reason::Error,
+            Ending::Panicked(..) => Reason::Panic,
+            Ending::Cancelled => Reason::TimedOut,
+        }
+    }
+
     /// Whether the job may be performed again within its attempt: the handler has ended by itself and neither
     /// completed it nor lost it.
     fn leaves(&self, hold: &Hold) -> bool {

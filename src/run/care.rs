@@ -9,10 +9,10 @@ use std::{
 use super::{
     hold::{Cancelled, Hold},
     node::BEATS,
-    settle::{retry, settle, timed_out},
+    settle::{Ended, retry, settle, timed_out},
     shared::Shared,
 };
-use crate::{error::DatabaseError, store::Lease};
+use crate::{error::DatabaseError, events::Reason, store::Lease};
 
 /// An arbiter that is free sees to its own time-outs sooner than this.
 const OVERDUE: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
         let asked = shared.holds.leases();
         match beat(shared, &asked).await {
             Ok((sent, kept)) => {
-                shared.tally.back();
+                shared.tally.back(&shared.store.label);
                 shared.heard(|node| node.beaten(sent));
                 shared.holds.lose(&asked, &kept);
             }
@@ -33,13 +33,13 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
     }
     for hold in shared.holds.overdue(OVERDUE) {
         hold.cancel(Cancelled::TimedOut);
-        end(shared, hold, |hold| {
+        end(shared, hold, Reason::TimedOut, |hold| {
             let outran = timed_out(hold);
             format!("{outran} and could not be stopped: it, or another handler on its arbiter, blocks the thread")
         });
     }
     for hold in shared.holds.abandoned() {
-        end(shared, hold, |_| "the worker that performed it died".to_owned());
+        end(shared, hold, Reason::Worker, |_| "the worker that performed it died".to_owned());
     }
 }
 
@@ -62,13 +62,15 @@ async fn beat(shared: &Shared, asked: &[Lease]) -> Result<(Instant, HashSet<Leas
 
 /// Settles an attempt on behalf of its performer. Beside the heartbeats: a handler that blocks may hold
 /// a lock on the row for long.
-fn end(shared: &Arc<Shared>, hold: Arc<Hold>, why: fn(&Hold) -> String) {
+fn end(shared: &Arc<Shared>, hold: Arc<Hold>, reason: Reason, why: fn(&Hold) -> String) {
     if hold.is_committed() || !hold.end_once() {
         return;
     }
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let job = format!("{}[{}] attempt {}", shared.store.name, hold.lease.id, hold.attempt);
-        settle(&shared, hold.lease, retry(&hold, vec![why(&hold)]), &job).await;
+        let took = hold.timeout.saturating_sub(hold.deadline.saturating_duration_since(Instant::now()));
+        let ended = Ended { hold: &hold, kind: None, took, reason };
+        settle(&shared, ended, retry(&hold, vec![why(&hold)]), &job).await;
     });
 }

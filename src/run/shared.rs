@@ -15,7 +15,7 @@ use super::{
     journal::Journal,
     node::Node,
 };
-use crate::{error::DatabaseError, settings::Settings, store::Store};
+use crate::{error::DatabaseError, metrics, settings::Settings, store::Store};
 
 /// What all actors of a running queue share in this process.
 #[derive(Debug)]
@@ -159,8 +159,9 @@ impl Tally {
         }
     }
 
-    pub(crate) fn back(&self) {
+    pub(crate) fn back(&self, queue: &str) {
         if self.away.swap(false, Ordering::AcqRel) {
+            metrics::reconnected(queue);
             log::info!("the database is back");
         }
     }

@@ -5,6 +5,7 @@ use tokio_postgres::{GenericClient, Row, Statement};
 use super::Store;
 use crate::{
     error::{DatabaseError, EnqueueError},
+    events::Happened,
     job::{NewJob, ParamsKind, RawParams, When},
 };
 
@@ -40,6 +41,12 @@ impl Store {
         client: &C,
         jobs: &[NewJob],
     ) -> Result<Vec<i64>, DatabaseError> {
+        let ids = self.insert(client, jobs).await?;
+        ids.iter().for_each(|id| self.tell(*id, None, 0, &Happened::Enqueued));
+        Ok(ids)
+    }
+
+    async fn insert<C: GenericClient + Sync>(&self, client: &C, jobs: &[NewJob]) -> Result<Vec<i64>, DatabaseError> {
         if let [job] = jobs {
             return self.enqueue_one(client, job).await;
         }

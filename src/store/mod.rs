@@ -18,7 +18,13 @@ use std::{
 use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 
-use crate::{database::Database, job::ParamsKind, name::QueueName};
+use crate::{
+    database::Database,
+    events::{Events, Happened},
+    job::ParamsKind,
+    metrics,
+    name::QueueName,
+};
 
 pub(crate) use {
     claim::{Claim, Onward, Place, Sight, Take, Unseen},
@@ -40,6 +46,9 @@ pub(crate) struct Store {
     index: Arc<OnceCell<Option<String>>>,
     /// The last claim found that something is paused.
     paused: Arc<AtomicBool>,
+    events: Events,
+    /// The queue's name, as events and metrics bear it.
+    pub(crate) label: Arc<str>,
     /// Completed jobs are kept.
     keeps: bool,
 }
@@ -47,13 +56,35 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(database: Database, name: QueueName, kind: ParamsKind) -> Self {
         let sql = Arc::new(Statements::new(&name, kind, false));
-        Self { database, name, kind, sql, index: Arc::default(), paused: Arc::default(), keeps: false }
+        let label = name.to_string().into();
+        Self {
+            database,
+            name,
+            kind,
+            sql,
+            index: Arc::default(),
+            paused: Arc::default(),
+            events: Events::default(),
+            label,
+            keeps: false,
+        }
     }
 
     /// The same, which keeps completed jobs.
     pub(crate) fn keeping(self) -> Self {
         let sql = Arc::new(Statements::new(&self.name, self.kind, true));
         Self { sql, keeps: true, ..self }
+    }
+
+    /// The same, whose jobs somebody wants to hear of.
+    pub(crate) fn telling(self, events: Events) -> Self {
+        Self { events, ..self }
+    }
+
+    /// Tells and counts what happened to a job.
+    pub(crate) fn tell(&self, id: i64, kind: Option<&str>, attempt: i32, happened: &Happened) {
+        metrics::happened(&self.label, kind, happened);
+        self.events.tell(&self.label, id, kind, attempt, happened);
     }
 
     /// What was attempted, for an error's text.
