@@ -110,10 +110,9 @@ trait Pooled: Send {
 
 /// The pools and the way to a connection for LISTEN.
 pub(crate) struct Pools<T: Tls> {
-    work: Pool<Manager<T>>,
-    control: Pool<Manager<T>>,
-    heartbeat: Pool<Manager<T>>,
-    last_failure: LastFailure,
+    work: PoolOfLane<T>,
+    control: PoolOfLane<T>,
+    heartbeat: PoolOfLane<T>,
     era: Era,
     timeout: Duration,
     listen: Option<(Config, T)>,
@@ -121,6 +120,9 @@ pub(crate) struct Pools<T: Tls> {
     sessions_trusted: Arc<AtomicBool>,
     io: Handle,
 }
+
+/// One lane's pool, and why it could not grow: what another lane gets says nothing of that.
+type PoolOfLane<T> = (Pool<Manager<T>>, LastFailure);
 
 /// All that tokio-postgres asks of a TLS connector that is used from several threads.
 pub trait Tls:
@@ -148,11 +150,11 @@ impl<T: Tls> Pools<T> {
         timeout: Duration,
         io: Handle,
     ) -> Self {
-        let last_failure = LastFailure::default();
         let era = Era::default();
         let sessions_trusted = Arc::<AtomicBool>::default();
         let build = |size: u32| {
-            Pool::builder()
+            let last_failure = LastFailure::default();
+            let pool = Pool::builder()
                 .max_size(size)
                 .connection_timeout(timeout)
                 // A broken connection shows itself at its first statement, which is tried again; a round
@@ -168,23 +170,13 @@ impl<T: Tls> Pools<T> {
                     era: era.clone(),
                     sessions_trusted: Arc::clone(&sessions_trusted),
                     io: io.clone(),
-                })
+                });
+            (pool, last_failure)
         };
         // bb8 spawns its reaper on the runtime that is entered here.
         let _entered = io.enter();
         let (work, control, heartbeat) = (build(size), build(CONTROL_CONNECTIONS), build(1));
-        Self {
-            work,
-            control,
-            heartbeat,
-            last_failure,
-            era,
-            timeout,
-            listen,
-            same_address,
-            sessions_trusted,
-            io: io.clone(),
-        }
+        Self { work, control, heartbeat, era, timeout, listen, same_address, sessions_trusted, io: io.clone() }
     }
 }
 
@@ -192,7 +184,7 @@ impl<T: Tls> Connect for Pools<T> {
     fn get(&self, lane: Lane, attempted: &str) -> BoxFuture<'_, Result<Connection, DatabaseError>> {
         let attempted = attempted.to_owned();
         Box::pin(async move {
-            let pool = match lane {
+            let (pool, last_failure) = match lane {
                 Lane::Work => &self.work,
                 Lane::Control => &self.control,
                 Lane::Heartbeat => &self.heartbeat,
@@ -202,14 +194,14 @@ impl<T: Tls> Connect for Pools<T> {
                     // It died or fell silent while it lay idle. Dropping it has the pool open another.
                     Ok(connection) if connection.is_broken(&self.era) => {}
                     Ok(connection) => {
-                        self.last_failure.forget();
+                        last_failure.forget();
                         connection.lent.send_replace(true);
                         return Ok(Connection(Box::new(connection)));
                     }
                     Err(error) => {
                         let source = match error {
                             RunError::User(source) => Some(Arc::new(source)),
-                            RunError::TimedOut => self.last_failure.get(),
+                            RunError::TimedOut => last_failure.get(),
                         };
                         return Err(DatabaseError::Pool { attempted, waited: self.timeout, source });
                     }
@@ -220,7 +212,7 @@ impl<T: Tls> Connect for Pools<T> {
 
     fn look(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
         Box::pin(async move {
-            let connecting = self.work.dedicated_connection();
+            let connecting = self.work.0.dedicated_connection();
             match tokio::time::timeout(self.timeout, connecting).await {
                 Ok(connected) => {
                     connected.map(drop).map_err(|error| DatabaseError::statement("be connected to", error))

@@ -304,3 +304,34 @@ async fn connections_that_died_idle_are_replaced_before_anybody_sees_them() {
     }
     running.shutdown().await;
 }
+
+#[actix::test]
+async fn a_job_that_gets_no_connection_tells_what_the_server_said_and_runs_when_there_is_one() {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let client = db.client().await;
+    let role = format!("few_{}", db.name);
+    client
+        .batch_execute(&format!(
+            "CREATE ROLE {role} LOGIN;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON jobs, job_queue_nodes, ledger TO {role};
+             GRANT SELECT ON job_queue_migrations TO {role}"
+        ))
+        .await
+        .unwrap();
+    let second = Duration::from_secs(1);
+    let options = DatabaseOptions::new().listen(Listen::Off).connection_timeout(second);
+    let jobs = queue(&db.url_as(&role), options, |queue| queue.dead_after(HOUR).poll_interval(second)).await;
+    let running = jobs.start(entering()).await.unwrap();
+    // Those that are open stay.
+    client.batch_execute(&format!("ALTER ROLE {role} CONNECTION LIMIT 1")).await.unwrap();
+
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+
+    until(&client, "it fails", "EXISTS (SELECT FROM jobs WHERE errors IS NOT NULL)").await;
+    let told = "SELECT count(*) FROM jobs WHERE (errors -> 0)::text LIKE '%too many connections for role%'";
+    assert_eq!(number(&client, told).await, 1);
+    client.batch_execute(&format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await.unwrap();
+    all_entered(&client, 1).await;
+    running.shutdown().await;
+}
