@@ -4,6 +4,7 @@ mod kill;
 mod network;
 mod poison;
 mod pressure;
+mod rows;
 mod server;
 mod slots;
 mod terminate;
@@ -88,4 +89,5 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!("poison-overflow", poison::overflows, "a job that overflows its stack"),
     scenario!("poison-block", poison::blocks, "jobs that block their thread for ever", short),
     scenario!("poison-eat", poison::eats, "a job that eats memory until its process may have no more"),
+    scenario!("rows", rows::odd_ones, "rows of every kind that SQL can put in the table", short),
 ];
