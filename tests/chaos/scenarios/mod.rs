@@ -7,6 +7,7 @@ mod pressure;
 mod rows;
 mod server;
 mod slots;
+mod storage;
 mod terminate;
 mod time;
 
@@ -90,4 +91,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!("poison-block", poison::blocks, "jobs that block their thread for ever", short),
     scenario!("poison-eat", poison::eats, "a job that eats memory until its process may have no more"),
     scenario!("rows", rows::odd_ones, "rows of every kind that SQL can put in the table", short),
+    scenario!(
+        "storage-timeouts",
+        storage::timeouts,
+        "statement_timeout and lock_timeout low, and the table locked",
+        short
+    ),
+    scenario!("storage-idle", storage::idle, "idle_in_transaction_session_timeout ends completions that idle"),
 ];
