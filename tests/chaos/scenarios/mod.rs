@@ -79,13 +79,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!("time-stop", time::stopped, "SIGSTOP of one of two workers for longer than dead_after, SIGCONT", short),
     scenario!("time-clocks", time::clocks, "one worker's clock an hour ahead, another's an hour behind", short),
     scenario!("pressure-horizon", pressure::horizon, "a transaction that pins the horizon, SIGTERM in its midst"),
-    scenario!(
-        "pressure-readers",
-        pressure::readers,
-        "four repeatable-read readers that scan, SIGTERM in their midst",
-        short
-    ),
-    scenario!("pressure-overload", pressure::overload, "1.5 times the load it can do, SIGTERM in its midst"),
+    scenario!("pressure-readers", pressure::readers, "four repeatable-read readers that scan, SIGTERM in their midst"),
+    scenario!("pressure-overload", pressure::overload, "1.5 times the load it can do, SIGTERM in its midst", short),
     scenario!("poison-panic", poison::panics, "jobs that panic"),
     scenario!("poison-abort", poison::aborts, "a job that aborts its process", short),
     scenario!("poison-overflow", poison::overflows, "a job that overflows its stack"),
