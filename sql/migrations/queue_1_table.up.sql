@@ -24,6 +24,7 @@ CREATE TABLE {table} (
     late xid8,
     -- A hold that never lapses could never be rescued.
     CHECK ((state IN ('RESERVED', 'IN_PROGRESS')) = (expires IS NOT NULL)),
+    CHECK (expires < 'infinity'),
     -- The years that every reader can name; infinity is none of them.
     CHECK (schedule >= '0001-01-01 00:00:00+00' AND schedule < '10000-01-01 00:00:00+00'
        AND inserted_at >= '0001-01-01 00:00:00+00' AND inserted_at < '10000-01-01 00:00:00+00')

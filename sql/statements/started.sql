@@ -5,6 +5,6 @@
 -- $1 ids, $2 leases before the start, $3 node
 SELECT job.id, job.lease, job.attempt
   FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease)
-  JOIN {table} AS job ON job.id = wanted.id AND job.lease = wanted.lease + 1
+  JOIN {table} AS job ON job.id = wanted.id AND job.lease = LEAST(wanted.lease, 9223372036854775806) + 1
  WHERE job.state COLLATE "C" = 'IN_PROGRESS'
    AND job.node = $3

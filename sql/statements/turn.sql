@@ -25,9 +25,9 @@ WITH mine AS MATERIALIZED (
 ), started AS (
     UPDATE {table} AS job
        SET state = 'IN_PROGRESS',
-           -- A row at the integer's end must not fail the jobs that start in the same statement.
+           -- A row at the end of its numbers must not fail the jobs that start in the same statement.
            attempt = LEAST(job.attempt, 2147483646) + 1,
-           lease = job.lease + 1,
+           lease = LEAST(job.lease, 9223372036854775806) + 1,
            expires = now() + make_interval(secs => LEAST(wanted.timeout * (job.attempt::float8 + 1), 1e9)),
            updated_at = now()
       FROM unnest($3::bigint[], $4::bigint[], $5::float8[]) AS wanted (id, lease, timeout)

@@ -72,7 +72,7 @@ impl Reserved {
 
     /// Whether the attempt to come is the last, and not the first.
     pub(crate) fn is_last_of_several(&self) -> bool {
-        self.attempt > 0 && self.attempt + 1 >= self.max_attempts
+        self.attempt > 0 && self.attempt.saturating_add(1) >= self.max_attempts
     }
 
     /// The job with the params that its handler wants.

@@ -162,7 +162,7 @@ fn unheard(node: &Node) -> DatabaseError {
 /// Those that were started among those that were wanted, in their order.
 fn among(wanted: &[(Lease, Duration)], started: &[Started]) -> Vec<Result<Option<Started>, DatabaseError>> {
     let by_lease: HashMap<_, _> = started.iter().map(|started| (started.lease, *started)).collect();
-    let start = |job: &Lease| by_lease.get(&Lease { lease: job.lease + 1, ..*job }).copied();
+    let start = |job: &Lease| by_lease.get(&Lease { lease: job.lease.saturating_add(1), ..*job }).copied();
     wanted.iter().map(|(job, _)| Ok(start(job))).collect()
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) start: Start,
     /// Coming back later than this is a miss.
     pub(crate) limit: Duration,
+    /// So many megabytes more than half as much again may a worker's memory have grown.
+    pub(crate) room: f64,
     load: Option<Load>,
     rate: f64,
     started: usize,
@@ -97,6 +99,7 @@ impl<'a> Scene<'a> {
             task: Task { url: workers_url(&url), ..Task::default() },
             start: Start::default(),
             limit: recovery::LIMIT,
+            room: 24.0,
             cluster,
             url,
             queue,
@@ -205,6 +208,22 @@ impl<'a> Scene<'a> {
         Ok(number(client, &sql).await? as f64)
     }
 
+    fn most_connections(&self) -> f64 {
+        self.workers.len() as f64 * f64::from(self.task.most_connections())
+    }
+
+    /// Those that were given up are closed in a while.
+    async fn connections_left(&self, client: &Client) -> Result<f64, Failure> {
+        let begun = Instant::now();
+        loop {
+            let connections = self.connections(client).await?;
+            if connections <= self.most_connections() || begun.elapsed() > Duration::from_secs(20) {
+                return Ok(connections);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// The mean of the workers.
     fn memory(&self) -> f64 {
         let all: Vec<_> = self.workers.iter().filter_map(|worker| usage::memory(worker.pid())).collect();
@@ -236,7 +255,7 @@ impl<'a> Scene<'a> {
         }
         recovery::empty(&self.url).await?;
         let client = self.client().await?;
-        let connections = Change { before: connections, after: self.connections(&client).await? };
+        let connections = Change { before: connections, after: self.connections_left(&client).await? };
         let memory = Change { before: memory, after: self.memory() };
         self.judge(&client, connections, memory).await?;
         let audit = Audit::look(&client).await?;
@@ -260,9 +279,9 @@ impl<'a> Scene<'a> {
     }
 
     async fn judge(&mut self, client: &Client, connections: Change, memory: Change) -> Result<(), Failure> {
-        let most = self.workers.len() as f64 * f64::from(self.task.most_connections());
-        if connections.after > most {
-            self.miss(format!("the workers hold {} connections, of {most} at most", connections.after));
+        if connections.after > self.most_connections() {
+            let (after, most) = (connections.after, self.most_connections());
+            self.miss(format!("the workers hold {after} connections, of {most} at most"));
         }
         let open = format!(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{WORKERS}' \
@@ -272,7 +291,7 @@ impl<'a> Scene<'a> {
         if open > 0 {
             self.miss(format!("{open} connections were left within a transaction"));
         }
-        if memory.after > memory.before * 1.5 + 24.0 {
+        if memory.after > memory.before * 1.5 + self.room {
             self.miss(format!("a worker's memory grew from {:.0} to {:.0} MB", memory.before, memory.after));
         }
         Ok(())

@@ -18,5 +18,6 @@ mod listening;
 mod network;
 mod pooler;
 mod restart;
+mod rows;
 mod shutdown;
 mod waiting;

@@ -147,6 +147,7 @@ async fn the_table_refuses_bad_states_of_rows_that_are_there() {
         "state = 'RESERVED'",
         "state = 'IN_PROGRESS'",
         "expires = now()",
+        "state = 'IN_PROGRESS', expires = 'infinity'",
         "attempt = -1",
         "schedule = 'infinity'",
     ] {

@@ -4,10 +4,13 @@ mod kill;
 mod network;
 mod poison;
 mod pressure;
+mod rows;
 mod server;
 mod slots;
+mod storage;
 mod terminate;
 mod time;
+mod upgrade;
 
 use std::pin::Pin;
 
@@ -50,14 +53,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!("kill-only", kill::the_only, "SIGKILL of the only worker, started again after 3 s"),
     scenario!("kill-again", kill::again_and_again, "SIGKILL of one of two workers every 5 s, for a minute", short),
     scenario!("server-fast", server::fast, "a fast stop of PostgreSQL, started 10 s later"),
-    scenario!("server-immediate", server::immediate, "an immediate stop of PostgreSQL, started 10 s later", short),
+    scenario!("server-immediate", server::immediate, "an immediate stop of PostgreSQL, started 10 s later"),
     scenario!("server-crash", server::crash, "SIGKILL of all of PostgreSQL's processes, started 10 s later", short),
     scenario!("terminate-random", terminate::at_random, "ten connections a second terminated at random", short),
     scenario!("terminate-listener", terminate::listeners, "the connections that listen terminated, again and again"),
     scenario!("terminate-all", terminate::everybody, "every connection terminated at once, again and again", short),
     scenario!("slots-idle", slots::idle, "300 idle connections want the server's 50 slots", short),
     scenario!("slots-pool", slots::pool, "the application's own statements hold all of the pool's connections"),
-    scenario!("network-cut", network::cut, "all connections cut, every second", short),
+    scenario!("network-cut", network::cut, "all connections cut, every second"),
     scenario!(
         "network-half-open",
         network::half_open,
@@ -76,16 +79,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario!("time-stop", time::stopped, "SIGSTOP of one of two workers for longer than dead_after, SIGCONT", short),
     scenario!("time-clocks", time::clocks, "one worker's clock an hour ahead, another's an hour behind", short),
     scenario!("pressure-horizon", pressure::horizon, "a transaction that pins the horizon, SIGTERM in its midst"),
-    scenario!(
-        "pressure-readers",
-        pressure::readers,
-        "four repeatable-read readers that scan, SIGTERM in their midst",
-        short
-    ),
+    scenario!("pressure-readers", pressure::readers, "four repeatable-read readers that scan, SIGTERM in their midst"),
     scenario!("pressure-overload", pressure::overload, "1.5 times the load it can do, SIGTERM in its midst", short),
     scenario!("poison-panic", poison::panics, "jobs that panic"),
     scenario!("poison-abort", poison::aborts, "a job that aborts its process", short),
     scenario!("poison-overflow", poison::overflows, "a job that overflows its stack"),
-    scenario!("poison-block", poison::blocks, "jobs that block their thread for ever", short),
+    scenario!("poison-block", poison::blocks, "jobs that block their thread for ever"),
     scenario!("poison-eat", poison::eats, "a job that eats memory until its process may have no more"),
+    scenario!("rows", rows::odd_ones, "rows of every kind that SQL can put in the table", short),
+    scenario!(
+        "storage-timeouts",
+        storage::timeouts,
+        "statement_timeout and lock_timeout low, and the table locked",
+        short
+    ),
+    scenario!("storage-idle", storage::idle, "idle_in_transaction_session_timeout ends completions that idle"),
+    scenario!("upgrade", upgrade::together, "two releases at work while the queue is migrated; see --previous"),
 ];
