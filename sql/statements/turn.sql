@@ -36,7 +36,7 @@ WITH mine AS MATERIALIZED (
        AND job.state COLLATE "C" = 'RESERVED'
        AND job.node = $6
        AND job.expires > now()
-    RETURNING job.id, job.lease, job.attempt, EXTRACT(epoch FROM now() - GREATEST(job.schedule, job.inserted_at))::float8 AS waited
+    RETURNING job.id, job.lease, job.attempt, date_part('epoch', now() - GREATEST(job.schedule, job.inserted_at)) AS waited
 )
 SELECT removed.id, removed.lease, NULL AS attempt, NULL AS waited
   FROM removed CROSS JOIN told
