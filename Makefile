@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench chaos tools
+.PHONY: help demo test bench chaos fill tools
 
 # The tour builds without optimisation: it compiles sooner, and the library waits for the database anyway.
 DEMO_ARGS = $(if $(INTERACTIVE),--interactive)
@@ -26,6 +26,10 @@ test: tools ## Runs everything that the continuous integration runs.
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 	cargo package --allow-dirty --no-verify
 	env -u DATABASE_URL $(MAKE) demo
+
+fill: tools ## Fills a queue with ROWS=10000000 jobs in all states, to try the operator's command line on.
+	@if [ -z "$$DATABASE_URL" ]; then sh scripts/postgres.sh >/dev/null; fi
+	cargo run --quiet --release --features cli --example fill -- $(if $(ROWS),--rows $(ROWS))
 
 bench: tools ## Measures the library beside bare loops; ARGS="--quick", ARGS="--help", ARGS="drain tx".
 	@if [ -z "$$DATABASE_URL" ]; then sh scripts/postgres.sh >/dev/null; fi

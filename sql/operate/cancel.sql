@@ -3,9 +3,9 @@
 -- a job whose completion is open is left.
 -- $1 ids, $2 what is kept as the error, as JSON
 WITH wanted AS (
-    SELECT id FROM {table} WHERE id = ANY ($1) AND state <> 'FAILED'
+    SELECT id FROM {table} WHERE id = ANY ($1) AND state COLLATE "C" <> 'FAILED'
 ), mine AS MATERIALIZED (
-    SELECT id FROM {table} WHERE id = ANY ($1) AND state <> 'FAILED' ORDER BY id FOR UPDATE SKIP LOCKED
+    SELECT id FROM {table} WHERE id = ANY ($1) AND state COLLATE "C" <> 'FAILED' ORDER BY id FOR UPDATE SKIP LOCKED
 ), done AS (
     UPDATE {table} AS job
        SET state = 'FAILED',

@@ -2,11 +2,11 @@
 -- lock: a job whose completion is open is left.
 -- $1 ids, $2 only those in these states, or null
 WITH wanted AS (
-    SELECT id FROM {table} WHERE id = ANY ($1) AND ($2::text[] IS NULL OR state = ANY ($2))
+    SELECT id FROM {table} WHERE id = ANY ($1) AND ($2::text[] IS NULL OR state COLLATE "C" = ANY ($2))
 ), mine AS MATERIALIZED (
     SELECT id
       FROM {table}
-     WHERE id = ANY ($1) AND ($2::text[] IS NULL OR state = ANY ($2))
+     WHERE id = ANY ($1) AND ($2::text[] IS NULL OR state COLLATE "C" = ANY ($2))
      ORDER BY id
        FOR UPDATE SKIP LOCKED
 ), done AS (

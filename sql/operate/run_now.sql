@@ -1,9 +1,9 @@
 -- Guarantees that jobs which wait for their time can be claimed at once. Waits for no lock.
 -- $1 ids
 WITH wanted AS (
-    SELECT id FROM {table} WHERE id = ANY ($1) AND state IN ('SCHEDULED', 'RETRY')
+    SELECT id FROM {table} WHERE id = ANY ($1) AND state COLLATE "C" IN ('SCHEDULED', 'RETRY')
 ), mine AS MATERIALIZED (
-    SELECT id FROM {table} WHERE id = ANY ($1) AND state IN ('SCHEDULED', 'RETRY') ORDER BY id FOR UPDATE SKIP LOCKED
+    SELECT id FROM {table} WHERE id = ANY ($1) AND state COLLATE "C" IN ('SCHEDULED', 'RETRY') ORDER BY id FOR UPDATE SKIP LOCKED
 ), done AS (
     UPDATE {table} AS job
        SET state = 'AVAILABLE',

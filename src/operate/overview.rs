@@ -12,7 +12,7 @@ use crate::job::State;
 const COUNTED: i64 = 10_000;
 
 /// Of larger tables so many pages are looked at.
-const PAGES: i64 = 300;
+const PAGES: i64 = 800;
 
 /// A number of jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,7 +77,7 @@ pub struct Overview {
 }
 
 impl Operator {
-    /// What the queue is like right now. However large it is, some thousand index entries and some hundred pages are
+    /// What the queue is like right now. However large it is, some ten thousand index entries and some hundred pages are
     /// looked at; a figure tells whether it is exact.
     ///
     /// # Errors

@@ -93,6 +93,9 @@ pub fn span(span: TimeDelta) -> String {
     match (days, hours, minutes, seconds % 60) {
         (0, 0, 0, 0) => format!("{} ms", span.num_milliseconds().max(0)),
         (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, 0) => format!("{minutes} min"),
+        (0, hours, 0, _) => format!("{hours} h"),
+        (days, 0, ..) if days > 0 => format!("{days} d"),
         (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
         (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
         (days, hours, ..) => format!("{days} d {hours} h"),
@@ -108,6 +111,7 @@ mod tests {
         let told = |seconds| span(TimeDelta::seconds(seconds));
 
         assert_eq!((told(-5), told(59), told(61)), ("0 ms".into(), "59 s".into(), "1 min 1 s".into()));
+        assert_eq!((told(300), told(3_605), told(86_460)), ("5 min".into(), "1 h".into(), "1 d".into()));
         assert_eq!((told(3_661), told(90_000)), ("1 h 1 min".into(), "1 d 1 h".into()));
     }
 }

@@ -107,7 +107,7 @@ const RESERVES: Taken = Taken { set: include_str!("../../sql/statements/claim_re
 const STARTS: Taken = Taken { set: include_str!("../../sql/statements/claim_starts.sql"), waited: WAITED };
 
 /// How long a job has waited that starts in this statement.
-const WAITED: &str = "EXTRACT(epoch FROM now() - GREATEST(job.schedule, job.inserted_at))::float8";
+const WAITED: &str = "date_part('epoch', now() - GREATEST(job.schedule, job.inserted_at))";
 
 /// What a claim sets, and how long its jobs have waited for their start.
 #[derive(Clone, Copy)]

@@ -21,7 +21,7 @@ async fn an_enqueued_job_runs() {
 
     bench.sql(r#"UPDATE jobs SET params = '{"type": "Note"}'"#).await;
     let retried = bench.ok(&["retry", "--error", "SMTP", "--yes"]).await;
-    assert_eq!(retried.out.trim(), "1 jobs will run again");
+    assert_eq!(retried.out.trim(), "1 job will run again");
     bench.until("its completion", &format!("SELECT count(*) = 0 FROM jobs WHERE id = {id}")).await;
     bench.ok(&["run-now", &later.to_string(), "--yes"]).await;
     bench.until("the other's completion", "SELECT count(*) = 0 FROM jobs").await;
@@ -67,7 +67,7 @@ async fn a_cancelled_job_stops_and_its_completion_is_refused() {
 
     let said = bench.ok(&["cancel", &id, "--yes", "--reason", "not at night"]).await;
 
-    assert_eq!(said.out.trim(), "1 jobs are cancelled");
+    assert_eq!(said.out.trim(), "1 job is cancelled");
     assert_eq!(told.recv().await.unwrap(), "stopped");
     let shown = bench.ok(&["show", &id]).await.out;
     assert!(shown.contains("FAILED") && shown.contains("not at night"), "{shown}");
@@ -117,6 +117,8 @@ async fn nothing_is_done_unless_somebody_said_which_and_agreed() {
     assert!(unasked.err.contains("Delete for good 6 jobs of queue jobs?"), "{unasked:?}");
     let unfit = bench.run(&["retry", "--state", "available", "--yes"]).await;
     assert_eq!(unfit.code, 2, "{unfit:?}");
+    let some = bench.ok(&["retry", "6", "2", "99", "--yes"]).await;
+    assert_eq!(some.out, "1 job will run again\n2 of them are not there, or in no state for this\n");
     let missing = bench.run(&["retry", "99", "--yes"]).await;
     assert_eq!(missing.code, 3, "{missing:?}");
 

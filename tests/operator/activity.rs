@@ -1,5 +1,10 @@
 //! What jobs did, as the processes tell it.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
 use actix_job_queue::Handlers;
 use serde_json::json;
 
@@ -67,4 +72,18 @@ async fn what_happens_is_written_down_while_the_process_lives_and_what_is_old_go
     assert_eq!(bench.ask::<i64>("SELECT count(*) FROM job_queue_activity WHERE kind = 'Old'").await, 0);
     assert_eq!(bench.ask::<i64>("SELECT count(*) FROM job_queue_failures WHERE kind = 'Old'").await, 0);
     running.shutdown().await;
+}
+
+#[actix::test]
+async fn a_watch_looks_again_and_tells_how_fast_jobs_come_in() {
+    let bench = Bench::new().await;
+    let mut watch = bench.command(&["stats", "--watch", "--every", "1s"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+
+    let told =
+        tokio::task::spawn_blocking(move || lines.find(|line| line.as_ref().unwrap().contains("a second come in")));
+
+    assert!(told.await.unwrap().is_some());
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }

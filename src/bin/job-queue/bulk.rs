@@ -1,5 +1,7 @@
 //! What is done with many jobs: look for them, say how many there are, ask, and go through them in batches.
 
+use std::collections::HashSet;
+
 use actix_job_queue::{
     State,
     operate::{Action, Filter, Operator, Outcome},
@@ -11,7 +13,7 @@ use crate::{
     connect::operator,
     failure::Failure,
     filter::FilterArgs,
-    output::{print, print_json, shown, thousands},
+    output::{print, print_json, thousands},
     prompt::confirm,
 };
 
@@ -48,32 +50,33 @@ pub(crate) struct CancelArgs {
 /// The words for an action.
 struct Words {
     ask: &'static str,
-    done: &'static str,
+    /// Of one job, and of any other number.
+    done: (&'static str, &'static str),
 }
 
 pub(crate) async fn retry(target: &Target, args: Args) -> Result<(), Failure> {
-    let words = Words { ask: "Run again", done: "will run again" };
+    let words = Words { ask: "Run again", done: ("will run again", "will run again") };
     go(target, args, Action::Retry, &[State::Failed], words).await
 }
 
 pub(crate) async fn run_now(target: &Target, args: Args) -> Result<(), Failure> {
-    let words = Words { ask: "Run now", done: "can run now" };
+    let words = Words { ask: "Run now", done: ("can run now", "can run now") };
     go(target, args, Action::RunNow, &[State::Scheduled, State::Retry], words).await
 }
 
 pub(crate) async fn cancel(target: &Target, args: CancelArgs) -> Result<(), Failure> {
     let fit = [State::Scheduled, State::Available, State::Reserved, State::InProgress, State::Retry];
-    let words = Words { ask: "Cancel", done: "are cancelled" };
+    let words = Words { ask: "Cancel", done: ("is cancelled", "are cancelled") };
     go(target, args.jobs, Action::Cancel { reason: args.reason }, &fit, words).await
 }
 
 pub(crate) async fn delete(target: &Target, args: Args) -> Result<(), Failure> {
-    let words = Words { ask: "Delete for good", done: "are deleted" };
+    let words = Words { ask: "Delete for good", done: ("is deleted", "are deleted") };
     go(target, args, Action::Delete { states: Vec::new() }, &State::ALL, words).await
 }
 
 pub(crate) async fn purge(target: &Target, args: Args) -> Result<(), Failure> {
-    let words = Words { ask: "Delete for good", done: "are deleted" };
+    let words = Words { ask: "Delete for good", done: ("is deleted", "are deleted") };
     go(target, args, Action::Delete { states: vec![State::Failed] }, &[State::Failed], words).await
 }
 
@@ -108,6 +111,9 @@ async fn go(target: &Target, args: Args, action: Action, fit: &[State], words: W
         bar.inc(u64::try_from(batch.len()).unwrap_or(u64::MAX));
     }
     bar.finish_and_clear();
+    // What was named and is not there, or in another state, was not among those found.
+    let named = given.ids.as_ref().map_or(0, |ids| ids.iter().collect::<HashSet<_>>().len());
+    outcome.unfit += u64::try_from(named.saturating_sub(count)).unwrap_or_default();
     report(target, &outcome, &words, given.ids.is_some())
 }
 
@@ -146,9 +152,12 @@ fn report(target: &Target, outcome: &Outcome, words: &Words, named: bool) -> Res
         print_json(outcome)?;
     } else {
         let count = |jobs: u64| thousands(i64::try_from(jobs).unwrap_or(i64::MAX));
-        print(&shown(&format!("{} jobs {}", count(outcome.done), words.done)))?;
+        match outcome.done {
+            1 => print(&format!("1 job {}", words.done.0))?,
+            done => print(&format!("{} jobs {}", count(done), words.done.1))?,
+        }
         if outcome.unfit > 0 {
-            print(&format!("{} have ended, or come to be in another state, meanwhile", count(outcome.unfit)))?;
+            print(&format!("{} of them are not there, or in no state for this", count(outcome.unfit)))?;
         }
     }
     if outcome.locked > 0 {

@@ -79,23 +79,20 @@ pub(crate) async fn doctor(target: &Target) -> Result<(), Failure> {
     if target.json {
         print_json(&findings)?;
     } else {
+        let mut told = table(["", "CHECK", "FOUND, AND WHAT TO DO"]);
         for finding in &findings {
             let (word, colour) = match finding.grade {
                 Grade::Fine => ("fine", Color::Green),
                 Grade::Warning => ("WARNING", Color::Yellow),
                 Grade::Fault => ("FAULT", Color::Red),
             };
-            let mut told = table([]);
-            let mut grade = Cell::new(format!("{word:<8}"));
-            if colours() {
-                grade = grade.fg(colour);
-            }
-            told.add_row([grade, Cell::new(format!("{:<14}", finding.check)), cell(&finding.found, 2_000)]);
-            print_table(&told)?;
+            let grade = if colours() { Cell::new(word).fg(colour) } else { Cell::new(word) };
+            told.add_row([grade, Cell::new(finding.check), cell(&finding.found, 2_000)]);
             if let Some(advice) = &finding.advice {
-                print(&format!("  {:<25} {}", "", in_line(advice, 2_000)))?;
+                told.add_row([Cell::new(""), Cell::new(""), cell(&format!("-> {advice}"), 2_000)]);
             }
         }
+        print_table(&told)?;
     }
     let faults = findings.iter().filter(|finding| finding.grade == Grade::Fault).count();
     if faults > 0 { Err(Failure::Unwell(format!("{faults} faults are to be mended"))) } else { Ok(()) }

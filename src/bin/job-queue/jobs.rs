@@ -7,6 +7,7 @@ use actix_job_queue::{
     operate::{CompletedJob, Cursor, Details, Failure as Failed, JobRow, Page},
 };
 use chrono::{DateTime, Utc};
+use indicatif::ProgressBar;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -14,7 +15,9 @@ use crate::{
     connect::operator,
     failure::Failure,
     filter::FilterArgs,
-    output::{ago, cell, escaped, in_line, length, print, print_json, print_table, shown, state_cell, table},
+    output::{
+        ago, cell, escaped, in_line, length, print, print_json, print_table, shown, state_cell, table, thousands,
+    },
     span::span,
 };
 
@@ -91,6 +94,7 @@ pub(crate) async fn list(target: &Target, args: ListArgs) -> Result<(), Failure>
     let operator = operator(target).await?;
     let (filter, limit) = (args.filter.filter(Vec::new()), usize::from(args.limit));
     let mut page = operator.list(&filter, args.from.as_ref(), limit).await?;
+    let spinner = ProgressBar::new_spinner();
     // A page may end for its time; here it is full or the last.
     while page.jobs.len() < limit
         && let Some(next) = page.next
@@ -99,7 +103,10 @@ pub(crate) async fn list(target: &Target, args: ListArgs) -> Result<(), Failure>
         page.jobs.extend(more.jobs);
         page.searched += more.searched;
         page.next = more.next;
+        spinner.set_message(format!("{} found among {} jobs", page.jobs.len(), thousands(page.searched)));
+        spinner.tick();
     }
+    spinner.finish_and_clear();
     if target.json {
         return Ok(print_json(&page)?);
     }

@@ -82,9 +82,10 @@ fn print_activity(activity: &Activity, over: Duration, now: DateTime<Utc>) -> Re
     if completed + failed == 0 {
         return Ok(print(&format!("\nno attempt has ended in the last {span}"))?);
     }
-    let rate = failed * 100 / (completed + failed);
+    #[allow(clippy::cast_precision_loss, reason = "a share to one digit")]
+    let share = failed as f64 * 100.0 / (completed + failed) as f64;
     print(&format!(
-        "\nin the last {span}: {} jobs completed, {} attempts failed, {rate} of a hundred",
+        "\nin the last {span}: {} jobs completed, {} attempts failed ({share:.1} %)",
         thousands(completed),
         thousands(failed)
     ))?;
