@@ -24,6 +24,8 @@ mod jobs;
 mod overview;
 mod pauses;
 mod queues;
+mod redact;
+mod span;
 mod walk;
 mod why;
 
@@ -47,6 +49,8 @@ pub use {
     overview::{Depth, Figure, Overview, TypeCount},
     pauses::Pause,
     queues::{KnownQueue, queues},
+    redact::Redact,
+    span::parse_span,
     why::span,
 };
 
