@@ -16,6 +16,8 @@ use crate::support::TestDb;
 pub(crate) struct Bench {
     pub(crate) sql: Sql,
     pub(crate) database: Database,
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the program asks for it"))]
+    pub(crate) database_url: String,
     pub(crate) address: SocketAddr,
     server: ServerHandle,
     client: Client,
@@ -74,7 +76,7 @@ impl Bench {
         let handle = server.handle();
         actix_web::rt::spawn(server);
         let client = Client::builder().disable_redirects().disable_timeout().finish();
-        Self { sql, database, address, server: handle, client, cookie: RefCell::default() }
+        Self { sql, database, database_url: db.url(), address, server: handle, client, cookie: RefCell::default() }
     }
 
     /// Everybody may do everything.

@@ -5,6 +5,8 @@ mod actions;
 mod bench;
 mod entrance;
 mod pages;
+#[cfg(feature = "cli")]
+mod serve;
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 #[path = "../support/mod.rs"]

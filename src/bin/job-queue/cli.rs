@@ -58,6 +58,9 @@ pub(crate) enum Verb {
     Resume(pause::ResumeArgs),
     /// Deletes failed jobs.
     Purge(bulk::Args),
+    /// Serves the dashboard and the JSON API of the database's queues.
+    #[cfg(feature = "web")]
+    Serve(crate::serve::Args),
 }
 
 const AFTER: &str = "\

@@ -11,6 +11,8 @@ mod output;
 mod pause;
 mod prompt;
 mod queues;
+#[cfg(feature = "web")]
+mod serve;
 mod span;
 mod stats;
 
@@ -49,5 +51,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Pause(args) => pause::pause(&target, args).await,
         Verb::Resume(args) => pause::resume(&target, args).await,
         Verb::Purge(args) => bulk::purge(&target, args).await,
+        #[cfg(feature = "web")]
+        Verb::Serve(args) => serve::run(&target, args).await,
     }
 }

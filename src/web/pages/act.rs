@@ -112,13 +112,13 @@ async fn question(visit: &Visit, operator: &Operator, fields: &Fields) -> Result
                 p { "None of the jobs that you mean is there in a state for this." }
                 p { a href=(back) { "Back" } }
             } @else {
-                p { (verb.meaning()) }
-                @if let Some(asked) = asked.filter(|asked| *asked > found.ids.len()) {
-                    p class="quiet" { "You named " (jobs(asked)) "; the others have ended, or are in no state for this." }
-                }
                 form class="sure" method="post" action=(visit.queue(name, "/act")) {
                     (mark(visit))
                     input type="hidden" name="sure" value="1";
+                    p { (verb.meaning()) }
+                    @if let Some(asked) = asked.filter(|asked| *asked > found.ids.len()) {
+                        p class="quiet" { "You named " (jobs(asked)) "; the others have ended, or are in no state for this." }
+                    }
                     (meant(fields, &found))
                     @if verb == Verb::Cancel {
                         label class="wide" { "Reason, kept as their error"
@@ -145,6 +145,11 @@ fn meant(fields: &Fields, found: &Found) -> Markup {
         } @else {
             p class="quiet" { "They are too many to name one by one: what the filter means when you agree is meant." }
             input type="hidden" name="which" value="all";
+        }
+        @if fields.one("which") == Some("all") {
+            dl class="facts" {
+                @for (field, value) in fields.only(&filter::NAMES).0 { div { dt { (field) } dd { bdi { (value) } } } }
+            }
         }
         // They lead back to the same list.
         @for (field, value) in fields.only(&filter::NAMES).0 { input type="hidden" name=(field) value=(value); }

@@ -42,7 +42,11 @@ fn parts(depth: &[Depth], total: i64) -> Vec<Part> {
         from += part.width;
         part
     };
-    there.into_iter().map(part).collect()
+    let mut parts: Vec<_> = there.into_iter().map(part).collect();
+    if let Some(last) = parts.last_mut() {
+        last.width = WIDTH - last.from;
+    }
+    parts
 }
 
 #[cfg(test)]

@@ -114,8 +114,11 @@ fn attempt(failed: &Failure, now: DateTime<Utc>) -> Markup {
                     @if let Some(process) = process { "in process " bdi { (process) } }
                 }
             }
-            @for (depth, text) in failed.error.iter().enumerate() {
-                pre class="error" { @if depth > 0 { span class="quiet" { "because: " } } bdi { (text) } }
+            pre {
+                @for (depth, text) in failed.error.iter().enumerate() {
+                    @if depth > 0 { "\n" span class="quiet" { "because: " } }
+                    bdi { (text) }
+                }
             }
         }
     }

@@ -128,12 +128,12 @@ fn row(visit: &Visit, name: &QueueName, job: &JobRow) -> Markup {
             @if visit.acts {
                 td class="tick" { input type="checkbox" name="tick" value=(job.id) aria-label={ "job " (job.id) }; }
             }
-            td data-label="Job" class="number" { a href=(visit.job(name, job.id)) { (job.id) } }
-            td data-label="State" { (state(job.state)) }
-            td data-label="Type" { (kind(job.kind.as_deref())) }
-            td data-label="Attempt" class="number" { (job.attempt) "/" (job.max_attempts) }
-            td data-label="When" class="when" { span class="quiet" { (label) } " " (moment(at)) }
-            td data-label=(if job.errors.is_empty() { "Params" } else { "Error" }) class="remark" { (remark(job)) }
+            td class="number main" { a href=(visit.job(name, job.id)) { (job.id) } }
+            td { (state(job.state)) }
+            td class="type" { (kind(job.kind.as_deref())) }
+            td class="number" data-label="attempt" { (job.attempt) "/" (job.max_attempts) }
+            td class="when whole" { span class="quiet" { (label) } " " (moment(at)) }
+            td class="remark whole" { (remark(job)) }
         }
     }
 }

@@ -4,12 +4,13 @@ use maud::{Markup, html};
 use super::{
     bar::bar,
     frame::{Crumb, frame},
-    parts::{ago, figure, kind, mark, state},
+    parts::{self, ago, class, figure, mark, word},
     queues::{depth, since},
 };
 use crate::{
+    job::State,
     name::QueueName,
-    operate::{Operator, Overview, Pause},
+    operate::{Operator, Overview, Pause, TypeCount},
     web::{fields::Fields, trouble::Trouble, visit::Visit},
 };
 
@@ -93,25 +94,48 @@ fn types(visit: &Visit, name: &QueueName, overview: &Overview) -> Markup {
                     ", or by any program that inserts a row." }
             }
         } @else {
-            table class="list" {
-                thead { tr { th { "Type" } th { "State" } th class="number" { "Jobs" } } }
+            table {
+                thead { tr { th { "Type" } @for state in State::ALL { th class="number" { (word(state)) } } } }
                 tbody {
-                    @for count in &overview.types {
+                    @for (kind, counts) in by_type(overview) {
                         tr {
-                            td data-label="Type" { (kind(count.kind.as_deref())) }
-                            td data-label="State" { (state(count.state)) }
-                            td data-label="Jobs" class="number" {
-                                @match &count.kind {
-                                    Some(kind) => {
-                                        @let fields = Fields::default().with("state", count.state).with("type", kind);
-                                        a href=(visit.jobs(name, &fields)) { (figure(count.figure)) }
-                                    }
-                                    None => { (figure(count.figure)) }
+                            td class="whole" { (parts::kind(kind)) }
+                            @for state in State::ALL {
+                                @match counts.iter().find(|count| count.state == state) {
+                                    Some(count) => { (count_cell(visit, name, count)) }
+                                    None => { td class="number" {} }
                                 }
                             }
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Each type with its counts, the commonest first.
+fn by_type(overview: &Overview) -> Vec<(Option<&str>, Vec<&TypeCount>)> {
+    let mut types: Vec<(Option<&str>, Vec<&TypeCount>)> = Vec::new();
+    for count in &overview.types {
+        match types.iter_mut().find(|(kind, _)| *kind == count.kind.as_deref()) {
+            Some((_, counts)) => counts.push(count),
+            None => types.push((count.kind.as_deref(), vec![count])),
+        }
+    }
+    types
+}
+
+fn count_cell(visit: &Visit, name: &QueueName, count: &TypeCount) -> Markup {
+    html! {
+        td class={ "number " (class(count.state)) } data-label=(word(count.state)) {
+            @match &count.kind {
+                Some(kind) => {
+                    a href=(visit.jobs(name, &Fields::default().with("state", count.state).with("type", kind))) {
+                        (figure(count.figure))
+                    }
+                }
+                None => { (figure(count.figure)) }
             }
         }
     }
