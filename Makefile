@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench chaos fill tools
+.PHONY: help demo test bench chaos fill screenshots tools
 
 # The tour builds without optimisation: it compiles sooner, and the library waits for the database anyway.
 DEMO_ARGS = $(if $(INTERACTIVE),--interactive)
 
 help: ## Says what there is to make.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 tools:
 	@command -v cargo >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
@@ -18,9 +18,10 @@ demo: tools ## Plays a tour of a sign-up application and prints the ledger; INTE
 test: tools ## Runs everything that the continuous integration runs.
 	@sh scripts/postgres.sh >/dev/null
 	@sh scripts/pgbouncer.sh
+	@sh scripts/chromium.sh
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- -D warnings
-	cargo clippy --test chaos --all-features -- -D warnings
+	cargo clippy --test chaos --test screenshots --all-features -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
 	cargo test --all-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
@@ -39,3 +40,8 @@ chaos: tools ## Plays faults against real processes and servers; ARGS="--short",
 	@sh scripts/postgres.sh >/dev/null
 	@sh scripts/faketime.sh
 	cargo test --quiet --all-features --test chaos -- $(ARGS)
+
+screenshots: tools ## Takes pictures of the dashboard's pages, into docs/screenshots.
+	@sh scripts/postgres.sh >/dev/null
+	@sh scripts/chromium.sh
+	cargo test --quiet --features web --test screenshots

@@ -21,6 +21,9 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod text;
+#[cfg(feature = "web")]
+#[cfg_attr(docsrs, doc(cfg(feature = "web")))]
+pub mod web;
 
 pub use crate::{
     actors::{Enqueue, EnqueueActor},

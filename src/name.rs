@@ -163,7 +163,7 @@ pub(crate) fn quote_literal(text: &str) -> String {
 ///
 /// Unlike the standard library's hashes it is the same in every version, and every process must listen on
 /// the channel that the table's trigger was made with.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

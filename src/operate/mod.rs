@@ -31,6 +31,8 @@ mod overview;
 mod pauses;
 mod processes;
 mod queues;
+mod redact;
+mod span;
 mod transfer;
 mod walk;
 mod why;
@@ -60,6 +62,8 @@ pub use {
     pauses::Pause,
     processes::{HeldJob, Process},
     queues::{KnownQueue, queues},
+    redact::Redact,
+    span::parse_span,
     transfer::PortableJob,
     why::span,
 };

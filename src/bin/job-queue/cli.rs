@@ -75,6 +75,9 @@ pub(crate) enum Verb {
     },
     /// Deletes failed jobs.
     Purge(bulk::Args),
+    /// Serves the dashboard and the JSON API of the database's queues.
+    #[cfg(feature = "web")]
+    Serve(crate::serve::Args),
 }
 
 const AFTER: &str = "\

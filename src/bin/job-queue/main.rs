@@ -12,6 +12,8 @@ mod output;
 mod pause;
 mod prompt;
 mod queues;
+#[cfg(feature = "web")]
+mod serve;
 mod span;
 mod stats;
 mod transfer;
@@ -61,5 +63,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Verb::Purge(args) => bulk::purge(&target, args).await,
+        #[cfg(feature = "web")]
+        Verb::Serve(args) => serve::run(&target, args).await,
     }
 }

@@ -1,0 +1,80 @@
+//! A real browser, driven over WebDriver.
+
+use std::{panic::AssertUnwindSafe, process::Stdio};
+
+use fantoccini::{Client, ClientBuilder, error::CmdError, wd::WebDriverCompatibleCommand};
+use futures_util::FutureExt;
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Command,
+    sync::Mutex,
+};
+
+/// Browsers are heavy: one at a time.
+static ONE: Mutex<()> = Mutex::const_new(());
+
+/// What Chromium knows beyond WebDriver.
+#[derive(Debug)]
+struct DevTools {
+    command: &'static str,
+    params: Value,
+}
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "cmd": self.command, "params": self.params }).to_string()))
+    }
+}
+
+/// Sets the window's width and height, and the theme that the visitor prefers.
+pub async fn look(browser: &Client, width: u32, height: u32, theme: &str) -> Result<(), CmdError> {
+    let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+    let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+    for (command, params) in [("Emulation.setDeviceMetricsOverride", metrics), ("Emulation.setEmulatedMedia", media)] {
+        browser.issue_cmd(DevTools { command, params }).await?;
+    }
+    Ok(())
+}
+
+/// Does it with a browser, which is closed afterwards whatever happens.
+pub async fn with_browser(script: bool, doing: impl AsyncFnOnce(&Client)) {
+    let _one = ONE.lock().await;
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromedriver is missing: sh scripts/chromium.sh installs it");
+    let mut said = BufReader::new(driver.stdout.take().expect("its output is piped")).lines();
+    let port: u16 = loop {
+        let line = said.next_line().await.expect("it says something").expect("it says its port");
+        if let Some(port) = line.strip_suffix('.').and_then(|line| line.rsplit(' ').next()?.parse().ok()) {
+            break port;
+        }
+    };
+    // As root Chromium has no sandbox, and in containers little shared memory.
+    let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", "--disable-gpu"];
+    let scripts = if script { 1 } else { 2 };
+    let options = json!({ "args": args, "prefs": { "profile.managed_default_content_settings.javascript": scripts } });
+    let mut wanted = serde_json::Map::new();
+    wanted.insert("goog:chromeOptions".to_owned(), options);
+    let browser = ClientBuilder::new(HttpConnector::new())
+        .capabilities(wanted)
+        .connect(&format!("http://127.0.0.1:{port}"))
+        .await
+        .expect("a browser");
+    let done = AssertUnwindSafe(doing(&browser)).catch_unwind().await;
+    // It may be gone already; the driver's end takes the rest.
+    let _ = browser.close().await;
+    let _ = driver.kill().await;
+    if let Err(panic) = done {
+        std::panic::resume_unwind(panic);
+    }
+}

@@ -1,0 +1,13 @@
+//! The dashboard over real HTTP, on a real database: who gets in, what is shown, what is done.
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod actions;
+mod bench;
+mod entrance;
+mod pages;
+#[cfg(feature = "cli")]
+mod serve;
+
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
+#[path = "../support/mod.rs"]
+mod support;
