@@ -85,7 +85,7 @@ impl Journal {
     fn note(&self, kind: &str, note: impl FnOnce(&mut Seen)) {
         let mut kinds = self.lock();
         let first = kinds.is_empty();
-        note(entry(&mut kinds, kind));
+        enter(&mut kinds, kind, note);
         drop(kinds);
         if first {
             self.filled.notify_one();
@@ -102,7 +102,7 @@ impl Journal {
     fn put_back(&self, gathered: BTreeMap<String, Seen>) {
         let mut kinds = self.lock();
         for (kind, seen) in gathered {
-            entry(&mut kinds, &kind).add(seen);
+            enter(&mut kinds, &kind, |known| known.add(seen));
         }
         drop(kinds);
         self.filled.notify_one();
@@ -113,19 +113,15 @@ impl Journal {
     }
 }
 
-fn entry<'a>(kinds: &'a mut HashMap<String, Seen>, kind: &str) -> &'a mut Seen {
-    let short;
-    let kind = if kind.len() > LONGEST || kind.contains('\0') {
-        short = text::cut(kind, LONGEST).replace('\0', "\u{FFFD}");
-        &short
-    } else {
-        kind
-    };
-    let kind = if kinds.contains_key(kind) || kinds.len() < MOST { kind } else { OTHERS };
-    if !kinds.contains_key(kind) {
-        kinds.insert(kind.to_owned(), Seen::default());
+/// Notes something of a type, under the name that the journal has for it.
+fn enter(kinds: &mut HashMap<String, Seen>, kind: &str, note: impl FnOnce(&mut Seen)) {
+    // Nearly always it is there already, and nothing is copied.
+    if let Some(seen) = kinds.get_mut(kind) {
+        return note(seen);
     }
-    kinds.entry(kind.to_owned()).or_default()
+    let kind = text::cut(kind, LONGEST).replace('\0', "\u{FFFD}");
+    let kind = if kinds.contains_key(&kind) || kinds.len() < MOST { kind } else { OTHERS.to_owned() };
+    note(kinds.entry(kind).or_default());
 }
 
 impl Seen {

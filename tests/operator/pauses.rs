@@ -8,7 +8,7 @@ use crate::bench::{Bench, as_told};
 
 /// A job that runs after whatever was paused would have: others are claimed in their order.
 async fn witness(bench: &Bench, kind: &str) {
-    let id = bench.ok(&["enqueue", kind, "--priority", "9"]).await.out;
+    let id = bench.ok(&["enqueue", "--queue", "jobs", kind, "--priority", "9"]).await.out;
     bench.until("the witness", &format!("SELECT count(*) = 0 FROM jobs WHERE id = {}", id.trim())).await;
 }
 
@@ -91,4 +91,23 @@ async fn claims_that_go_on_from_a_place_honour_a_pause_and_find_what_it_held_bac
 
     bench.until("all", "SELECT count(*) = 0 FROM jobs").await;
     running.shutdown().await;
+}
+
+#[actix::test]
+async fn a_queue_that_is_taken_away_and_made_again_is_not_paused_still() {
+    let bench = Bench::new().await;
+    bench.ok(&["migrate", "--queue", "other"]).await;
+    for queue in ["jobs", "other"] {
+        bench.ok(&["pause", "--queue", queue]).await;
+    }
+    bench.sql("INSERT INTO job_queue_activity VALUES ('jobs', now(), 'Old', 1, 1, 0, '{1}', '{}', 1)").await;
+
+    bench.jobs.migrate_to(0).await.unwrap();
+    bench.jobs.migrate().await.unwrap();
+
+    let running = bench.start(Handlers::new().any(as_told)).await;
+    witness(&bench, "A").await;
+    running.shutdown().await;
+    assert_eq!(bench.ask::<String>("SELECT string_agg(queue, ',') FROM job_queue_pauses").await, "other");
+    assert_eq!(bench.ask::<i64>("SELECT count(*) FROM job_queue_activity WHERE kind = 'Old'").await, 0);
 }
