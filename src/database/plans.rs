@@ -17,6 +17,11 @@ const LIFETIME: Duration = Duration::from_secs(1);
 pub(super) const STEER: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
                                 SET enable_mergejoin = off";
 
+/// Has the server find out within half a minute that this machine is gone: until then it keeps the locks of a
+/// transaction that nobody can end any more, two hours by its default.
+pub(super) const VIGILANCE: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+                                    SET tcp_keepalives_count = 4; SET tcp_user_timeout = 30000";
+
 /// More than the library itself has; those of handlers are few too, unless they write values into their SQL.
 const MOST: usize = 200;
 

@@ -20,7 +20,7 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 
-use super::plans::Plans;
+use super::plans::{Plans, VIGILANCE};
 use crate::error::DatabaseError;
 
 /// Which of the pools a connection comes from.
@@ -50,6 +50,17 @@ impl Connection {
     /// Whether this is the first to see to how its statements are planned, where that stays with it.
     pub(crate) fn steer_once(&mut self) -> bool {
         self.0.steer_once()
+    }
+
+    /// Has the server look whether this machine is still there, where the connection is a session of its own. Asked
+    /// once a connection.
+    pub(crate) async fn be_looked_after(&mut self) {
+        if self.0.steer_once()
+            && let Err(error) = self.0.client().batch_execute(VIGILANCE).await
+        {
+            // What follows tells itself whether the connection is of any use.
+            log::debug!("could not have the server look after a connection: {}", crate::text::line(&error));
+        }
     }
 
     /// Keeps the connection from being used again: a statement is still under way on it.

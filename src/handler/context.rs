@@ -219,6 +219,7 @@ impl Opener {
         let last = self.connections.len();
         for (tries, place) in (1..).zip(&mut self.connections) {
             let connection = place.insert(store.database.get(Lane::Work, &attempted).await?);
+            connection.be_looked_after().await;
             let plans = connection.plans();
             let transaction = match connection.build_transaction().isolation_level(isolation).start().await {
                 Ok(transaction) => transaction,

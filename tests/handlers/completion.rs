@@ -191,3 +191,25 @@ async fn a_job_with_nothing_to_write_is_removed_by_complete() {
     assert_eq!(bench.state(id).await, None);
     running.shutdown().await;
 }
+
+/// A machine that loses its power closes no connection.
+#[actix::test]
+async fn the_server_looks_whether_the_machine_of_a_completion_is_still_there() {
+    let bench = Bench::new().await;
+    let handler = async |job: Job<Note>, mut ctx: Context| -> Done {
+        let completion = ctx.begin().await?;
+        let idle: String = completion.query_one("SHOW tcp_keepalives_idle", &[]).await?.get(0);
+        write(&completion, job.id, &idle).await?;
+        Ok(completion.commit().await?)
+    };
+    let running = bench.start(Handlers::new().on("Note", handler)).await;
+
+    // Not before it is known that sessions stay with their connections.
+    eventually("a completion that is looked after", async || {
+        let id = bench.enqueue(note("x")).await;
+        bench.completes(id).await;
+        bench.notes().await.contains(&"10".to_owned()).then_some(())
+    })
+    .await;
+    running.shutdown().await;
+}
