@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod actions;
+mod api;
 mod bench;
 mod entrance;
 mod pages;
