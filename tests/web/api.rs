@@ -66,6 +66,9 @@ async fn each_verb_does_what_it_says() {
     for (path, body) in [
         ("delete", json!({})),
         ("delete", json!({ "id": 1 })),
+        ("delete", json!([[1, 2]])),
+        ("delete", json!({ "all": true, "type": "" })),
+        ("pause", json!([null, null])),
         ("retry", json!({ "state": ["AVAILABLE"] })),
         ("jobs", json!({ "type": "A", "params": { "a": "\0" } })),
         ("jobs", json!({ "type": "A", "max_attempts": 0 })),

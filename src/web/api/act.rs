@@ -45,6 +45,10 @@ impl Wish {
             ("node", &node),
         ] {
             if let Some(value) = value {
+                if value.is_empty() {
+                    // In a form it is a field that was left alone; a program may have lost what it wanted to say.
+                    return Err(Trouble::Unusable(format!("{name} is empty: leave it out if it does not matter.")));
+                }
                 fields = fields.with(name, value);
             }
         }

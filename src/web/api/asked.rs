@@ -1,6 +1,9 @@
+use std::fmt::Display;
+
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Json};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::web::{post::may_act, trouble::Trouble, visit::Visit};
 
@@ -22,8 +25,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Asked<T> {
         let mut payload = payload.take();
         Box::pin(async move {
             let visit = may_act(&request).await?;
-            let body = Json::<T>::from_request(&request, &mut payload).await;
-            let Json(body) = body.map_err(|error| Trouble::Unusable(format!("The JSON cannot be read: {error}.")))?;
+            let wrong = |error: &dyn Display| Trouble::Unusable(format!("The JSON cannot be read: {error}."));
+            // An object, since serde takes a struct's fields from an array too.
+            let object = Json::<Map<String, Value>>::from_request(&request, &mut payload).await;
+            let Json(object) = object.map_err(|error| wrong(&error))?;
+            let body = T::deserialize(Value::Object(object)).map_err(|error| wrong(&error))?;
             Ok(Self { visit, body })
         })
     }
