@@ -46,7 +46,7 @@ pub enum Happened {
         waited: Option<Duration>,
     },
     /// Its completion has committed.
-    Completed {
+    Committed {
         /// How long the attempt took.
         took: Duration,
     },

@@ -76,7 +76,7 @@ mod counting {
                     histogram!("job_queue_waiting_seconds", &labels).record(waited.as_secs_f64());
                 }
             }
-            Happened::Completed { took } => {
+            Happened::Committed { took } => {
                 counter!("job_queue_completed_total", &labels).increment(1);
                 histogram!("job_queue_running_seconds", &labels).record(took.as_secs_f64());
             }

@@ -149,13 +149,13 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
         Ending::Returned(Ok(completed)) if completed.is_of(hold.lease) => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
             shared.journal.completed(&kind, took);
-            tell(&Happened::Completed { took });
+            tell(&Happened::Committed { took });
             log::log!(shared.settings.log_level, "{job} completed in {took:?}");
         }
         _ if hold.is_committed() => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
             shared.journal.completed(&kind, took);
-            tell(&Happened::Completed { took });
+            tell(&Happened::Committed { took });
             let text = ending.text();
             log::warn!("{job} failed after its completion had committed, so it is completed: {text}");
         }

@@ -1,7 +1,7 @@
 use actix_web::{HttpRequest, Result, Scope, dev::HttpServiceFactory, middleware::from_fn, web};
 use serde_json::Value;
 
-use super::{access::Guard, assets, enter::enter, pages, token::Key, trouble::Trouble};
+use super::{access::Guard, api, assets, enter::enter, pages, token::Key, trouble::Trouble};
 use crate::{Database, QueueName, operate::Redact, web::Access};
 
 /// The dashboard, ready to be mounted. Cheap to clone.
@@ -61,6 +61,7 @@ impl Dashboard {
         let dashboard = self.clone();
         Scope::new(path.trim_end_matches('/'))
             .configure(pages::routes)
+            .configure(api::routes)
             .configure(assets::routes)
             .default_service(web::to(async || Err::<&str, _>(Trouble::Missing("There is no such page.".to_owned()))))
             .wrap(from_fn(move |request, next| enter(dashboard.clone(), request, next)))

@@ -26,6 +26,7 @@
 //! command line.
 
 mod access;
+mod api;
 mod assets;
 mod bulk;
 mod dashboard;

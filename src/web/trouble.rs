@@ -2,7 +2,11 @@ use std::fmt;
 
 use actix_web::{ResponseError, http::StatusCode};
 
-use crate::{error::EnqueueError, operate::OperateError, text};
+use crate::{
+    error::{DatabaseError, EnqueueError},
+    operate::OperateError,
+    text,
+};
 
 /// Why a request is not answered with what it asked for. How that looks, as a page or as JSON, is decided in `enter`.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ impl From<OperateError> for Trouble {
         match error {
             OperateError::NoQueue { .. } => Trouble::Missing(told),
             OperateError::Filter(_) | OperateError::Name(_) => Trouble::Unusable(told),
-            OperateError::Database(_) => Trouble::Away(told),
+            OperateError::Database(error) => database(&error, told),
         }
     }
 }
@@ -57,8 +61,14 @@ impl From<EnqueueError> for Trouble {
     fn from(error: EnqueueError) -> Self {
         let told = text::line(&error);
         match error {
-            EnqueueError::Database(_) => Trouble::Away(told),
+            EnqueueError::Database(error) => database(&error, told),
             _ => Trouble::Unusable(told),
         }
     }
+}
+
+/// A value that the database cannot hold (classes 22 and 23 of its codes) is the asker's fault.
+fn database(error: &DatabaseError, told: String) -> Trouble {
+    let refused = error.code().is_some_and(|code| code.code().starts_with("22") || code.code().starts_with("23"));
+    if refused { Trouble::Unusable(told) } else { Trouble::Away(told) }
 }

@@ -314,8 +314,8 @@ async fn a_job_that_gets_no_connection_tells_what_the_server_said_and_runs_when_
     client
         .batch_execute(&format!(
             "CREATE ROLE {role} LOGIN;
-             GRANT SELECT, INSERT, UPDATE, DELETE ON jobs, job_queue_nodes, ledger TO {role};
-             GRANT SELECT ON job_queue_migrations TO {role}"
+             GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role};
+             REVOKE INSERT, UPDATE, DELETE ON job_queue_migrations, job_queue_pauses FROM {role}"
         ))
         .await
         .unwrap();

@@ -71,7 +71,7 @@ async fn an_actor_hears_of_each_step_of_a_jobs_life_in_its_order() {
     let id = jobs.enqueue(&client, NewJob::of_type("Mail", &json!({})).unwrap()).await.unwrap();
 
     let mut events = Vec::new();
-    while !matches!(events.last(), Some(JobEvent { happened: Happened::Completed { .. }, .. })) {
+    while !matches!(events.last(), Some(JobEvent { happened: Happened::Committed { .. }, .. })) {
         events.push(next(&mut heard).await);
     }
     assert!(events.iter().all(|event| event.id == id && event.queue == "jobs" && event.missed == 0), "{events:?}");
@@ -88,7 +88,7 @@ async fn an_actor_hears_of_each_step_of_a_jobs_life_in_its_order() {
         assert_eq!((told, *why), (attempt, reason));
         assert!(error[0].starts_with(text), "{error:?}");
     }
-    assert!(matches!(completed, (3, Happened::Completed { .. })));
+    assert!(matches!(completed, (3, Happened::Committed { .. })));
     running.shutdown().await;
 }
 
@@ -148,7 +148,7 @@ async fn an_exporter_shows_what_happened_and_the_board_asks_for_nothing_else() {
     let (mut completed, mut failed) = (0, 0);
     while (completed, failed) != (2, 1) {
         match next(&mut heard).await.happened {
-            Happened::Completed { .. } => completed += 1,
+            Happened::Committed { .. } => completed += 1,
             Happened::Failed { state: State::Failed, .. } => failed += 1,
             _ => {}
         }

@@ -69,6 +69,6 @@ async fn picture(browser: &Client, url: &str, width: u32, theme: &str) -> Vec<u8
     let size = browser.execute(size, Vec::new()).await.unwrap();
     assert_eq!(size[0].as_u64(), Some(width.into()), "{url} is wider than the window");
     let height = size[1].as_u64().and_then(|height| u32::try_from(height).ok()).unwrap();
-    chromium::look(browser, width, height.clamp(300, 2_400), theme).await.unwrap();
+    chromium::look(browser, width, height.clamp(300, 1_500), theme).await.unwrap();
     browser.screenshot().await.unwrap()
 }

@@ -2,12 +2,17 @@
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod actions;
+mod api;
 mod bench;
+mod browser;
 mod entrance;
 mod pages;
 #[cfg(feature = "cli")]
 mod serve;
 
+#[allow(unreachable_pub)]
+#[path = "../support/chromium.rs"]
+mod chromium;
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 #[path = "../support/mod.rs"]
 mod support;

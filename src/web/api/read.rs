@@ -1,0 +1,48 @@
+use actix_web::{
+    HttpResponse,
+    web::{Json, Path, Query},
+};
+
+use crate::{
+    operate::{self, Cursor, Details, KnownQueue, Overview, Page},
+    web::{fields::Fields, filter, trouble::Trouble, visit::Visit},
+};
+
+/// So many jobs are a page unless another number is asked for.
+const LIMIT: usize = 50;
+
+/// No page has more.
+const MOST: usize = 1_000;
+
+pub(crate) async fn description() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(include_str!("openapi.json"))
+}
+
+pub(crate) async fn queues(visit: Visit) -> Result<Json<Vec<KnownQueue>>, Trouble> {
+    Ok(Json(operate::queues(&visit.dashboard.database).await?))
+}
+
+pub(crate) async fn stats(visit: Visit, path: Path<(String, String)>) -> Result<Json<Overview>, Trouble> {
+    Ok(Json(visit.operator(&path.0, &path.1).await?.overview().await?))
+}
+
+pub(crate) async fn list(
+    visit: Visit,
+    path: Path<(String, String)>,
+    Query(fields): Query<Fields>,
+) -> Result<Json<Page>, Trouble> {
+    let operator = visit.operator(&path.0, &path.1).await?;
+    let wanted = filter::filter(&fields)?;
+    visit.check(&wanted)?;
+    let from: Option<Cursor> = filter::number(&fields, "from")?;
+    let limit = filter::number(&fields, "limit")?.unwrap_or(LIMIT);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Trouble::Unusable(format!("A page has 1 to {MOST} jobs, not {limit}.")));
+    }
+    Ok(Json(visit.redacted(operator.name(), operator.list(&wanted, from.as_ref(), limit).await?)))
+}
+
+pub(crate) async fn show(visit: Visit, path: Path<(String, String, i64)>) -> Result<Json<Details>, Trouble> {
+    let operator = visit.operator(&path.0, &path.1).await?;
+    Ok(Json(visit.show(&operator, path.2).await?))
+}
