@@ -34,7 +34,7 @@ pub(crate) fn word(state: State) -> String {
 pub(crate) fn moment(at: DateTime<Utc>) -> Markup {
     html! {
         time datetime=(at.to_rfc3339()) title=(at.format("%Y-%m-%d %H:%M:%S%.6f UTC")) {
-            span class="day" { (at.format("%Y-%m-%d")) } " " (at.format("%H:%M:%S"))
+            span class="day" { (at.format("%Y-%m-%d")) } " " (at.format("%H:%M:%SZ"))
         }
     }
 }
