@@ -1,6 +1,6 @@
 //! The books, and how they are compared.
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, types::Type};
 
 use crate::{failure::Failure, server::number};
 
@@ -28,6 +28,10 @@ SELECT count(*)
                     WHERE params ->> 'n' = book.n::text
                       AND (state <> 'FAILED') = (book.fate = 'done'))";
 
+/// Jobs whose commit was answered, and that are not even in the book.
+const FORGOTTEN: &str = "
+SELECT count(*) FROM unnest($1::bigint[]) AS answered (n) WHERE n NOT IN (SELECT n FROM enqueued)";
+
 /// More completions than one, or one that nobody had enqueued or that should have failed.
 const DOUBLED: &str = "
 SELECT (SELECT count(*) - count(DISTINCT n) FROM completed)
@@ -45,10 +49,12 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) async fn look(client: &Client) -> Result<Self, Failure> {
+    /// Compares the books, and the one of what was enqueued with the numbers whose commit was answered.
+    pub(crate) async fn look(client: &Client, answered: &[i64]) -> Result<Self, Failure> {
+        let forgotten: i64 = client.query_typed_one(FORGOTTEN, &[(&answered, Type::INT8_ARRAY)]).await?.try_get(0)?;
         Ok(Self {
             jobs: number(client, "SELECT count(*) FROM enqueued").await?,
-            lost: number(client, LOST).await?,
+            lost: forgotten + number(client, LOST).await?,
             doubled: number(client, DOUBLED).await?,
             stuck: number(client, LEFT).await?,
         })

@@ -82,7 +82,7 @@ pub(crate) async fn enqueue(transaction: &Transaction<'_>, queue: &Queue, jobs: 
 
 pub(crate) struct Load {
     rate: watch::Sender<f64>,
-    task: JoinHandle<()>,
+    task: JoinHandle<Vec<i64>>,
 }
 
 impl Load {
@@ -96,14 +96,15 @@ impl Load {
         self.rate.send_replace(rate);
     }
 
-    /// Ends after the transaction that is under way.
-    pub(crate) async fn stop(self) -> Result<(), Failure> {
+    /// Ends after the transaction that is under way; returns the numbers of all jobs whose commit was answered.
+    pub(crate) async fn stop(self) -> Result<Vec<i64>, Failure> {
         drop(self.rate);
         self.task.await.map_err(Failure::because("stop the load"))
     }
 }
 
-async fn offer(url: String, queue: Queue, rates: watch::Receiver<f64>) {
+async fn offer(url: String, queue: Queue, rates: watch::Receiver<f64>) -> Vec<i64> {
+    let mut answered = Vec::new();
     let (mut client, mut next, mut due, mut last) = (None, 1, 0.0, Instant::now());
     while rates.has_changed().is_ok() {
         tokio::time::sleep(TICK).await;
@@ -117,10 +118,12 @@ async fn offer(url: String, queue: Queue, rates: watch::Receiver<f64>) {
         next += count;
         due -= count as f64;
         let offering = offer_once(&mut client, &url, &queue, &jobs);
-        if !matches!(tokio::time::timeout(PATIENCE, offering).await, Ok(Ok(()))) {
-            client = None;
+        match tokio::time::timeout(PATIENCE, offering).await {
+            Ok(Ok(())) => answered.extend(jobs.iter().map(|job| job.n)),
+            Ok(Err(_)) | Err(_) => client = None,
         }
     }
+    answered
 }
 
 async fn offer_once(client: &mut Option<Client>, url: &str, queue: &Queue, jobs: &[Planned]) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ mod audit;
 mod cluster;
 #[path = "../support/failure.rs"]
 mod failure;
+mod filler;
 mod load;
 mod options;
 mod outcome;

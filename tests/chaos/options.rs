@@ -52,7 +52,8 @@ How it is measured:
               another, written in the transaction that removed the job: by begin and commit, by complete_with, by
               batches, and by handlers that go on when their job was taken from them. No key in the books forbids a
               second row. Load jobs have 20 attempts, and dead_after is 2 s unless a scenario says otherwise.
-  lost        Enqueued, and neither completed nor waiting to run; or FAILED though nothing was wrong with it.
+  lost        Enqueued, and neither completed nor waiting to run; or FAILED though nothing was wrong with it; or
+              not in the book, though the commit that enqueued it was answered.
   doubled     Completed more than once, or completed though nobody enqueued it.
   stuck       RESERVED or IN_PROGRESS, or not run, a minute after the load has stopped.
   rate        Completions a second: before the fault, and in the last seconds of the load after it.

@@ -34,13 +34,15 @@ pub(crate) struct Setup {
     pub(crate) settings: Vec<(&'static str, &'static str)>,
     /// Whether what is committed survives a crash of the server.
     pub(crate) durable: bool,
+    /// The megabytes of a file system of the server's own.
+    pub(crate) disk: Option<u32>,
     pub(crate) workers: usize,
     pub(crate) rate: f64,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: Vec::new(), durable: false, workers: 2, rate: RATE }
+        Self { settings: Vec::new(), durable: false, disk: None, workers: 2, rate: RATE }
     }
 }
 
@@ -87,7 +89,8 @@ impl<'a> Scene<'a> {
     pub(crate) async fn prepare(stage: &'a Stage<'a>, setup: Setup) -> Result<Self, Failure> {
         stage.progress.step("starts a server");
         let settings = setup.settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let options = cluster::Options { settings, durable: setup.durable, ..cluster::Options::default() };
+        let options =
+            cluster::Options { settings, durable: setup.durable, disk: setup.disk, ..cluster::Options::default() };
         let cluster = tokio::task::block_in_place(|| Cluster::start(options))?;
         let url = cluster.url("postgres");
         let database = Database::connect(&url).await.map_err(Failure::because("connect the load"))?;
@@ -250,15 +253,16 @@ impl<'a> Scene<'a> {
             self.miss(format!("of {offered:.0} jobs a second it did {after:.0}, {:.0} before", pace.rate));
         }
         self.stage.progress.step("runs empty");
-        if let Some(load) = self.load.take() {
-            load.stop().await?;
-        }
+        let answered = match self.load.take() {
+            Some(load) => load.stop().await?,
+            None => Vec::new(),
+        };
         recovery::empty(&self.url).await?;
         let client = self.client().await?;
         let connections = Change { before: connections, after: self.connections_left(&client).await? };
         let memory = Change { before: memory, after: self.memory() };
         self.judge(&client, connections, memory).await?;
-        let audit = Audit::look(&client).await?;
+        let audit = Audit::look(&client, &answered).await?;
         self.misses.extend(audit.misses());
         if !self.misses.is_empty() {
             self.keep(&client).await?;

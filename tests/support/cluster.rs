@@ -20,6 +20,8 @@ pub struct Options {
     pub tls: Option<(String, String)>,
     /// Whether what is committed survives a crash of the machine; tests do without.
     pub durable: bool,
+    /// The data is on a file system of its own, of so many megabytes of memory; root alone can have that.
+    pub disk: Option<u32>,
 }
 
 /// A server that listens on a free port of 127.0.0.1 and trusts everybody there.
@@ -81,12 +83,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 impl Cluster {
     /// Makes a cluster in a temporary directory and starts it.
     pub fn start(options: Options) -> Result<Self, ClusterError> {
-        let binaries = find_binaries().ok_or(ClusterError::NoBinaries)?;
-        let user = if is_root() { Some(unprivileged_user().ok_or(ClusterError::NoUser)?) } else { None };
-        let directory = make_directory(user)?;
-        let watchdog = spawn_watchdog(&directory)?;
-        let port = free_port().map_err(failed("find a free port"))?;
-        let mut cluster = Self { binaries, directory, port, user, settings: options.settings, server: None, watchdog };
+        let mut cluster = Self::prepare(options.settings)?;
+        if let Some(megabytes) = options.disk {
+            cluster.mount(megabytes)?;
+        }
         cluster.init()?;
         if let Some((certificate, key)) = &options.tls {
             cluster.write_private("server.crt", certificate)?;
@@ -100,6 +100,32 @@ impl Cluster {
         }
         cluster.start_again()?;
         Ok(cluster)
+    }
+
+    /// A place for a server, with nothing in it.
+    fn prepare(settings: Vec<(String, String)>) -> Result<Self, ClusterError> {
+        let binaries = find_binaries().ok_or(ClusterError::NoBinaries)?;
+        let user = if is_root() { Some(unprivileged_user().ok_or(ClusterError::NoUser)?) } else { None };
+        let directory = make_directory(user)?;
+        let watchdog = spawn_watchdog(&directory)?;
+        let port = free_port().map_err(failed("find a free port"))?;
+        Ok(Self { binaries, directory, port, user, settings, server: None, watchdog })
+    }
+
+    /// Starts a copy of this server, with the same settings, that follows it until it is promoted.
+    pub fn standby(&self) -> Result<Self, ClusterError> {
+        let mut standby = Self::prepare(self.settings.clone())?;
+        let primary = format!("host=127.0.0.1 port={} user=postgres", self.port);
+        let mut copy = standby.command("pg_basebackup");
+        copy.arg("-D").arg(standby.data()).args(["-d", &primary, "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+        said_well("pg_basebackup", &mut copy)?;
+        standby.start_again()?;
+        Ok(standby)
+    }
+
+    /// Makes a primary of a standby, and returns once it is one.
+    pub fn promote(&self) -> Result<(), ClusterError> {
+        said_well("pg_ctl promote", self.command("pg_ctl").arg("promote").arg("-D").arg(self.data()).args(["-w", "-s"]))
     }
 
     /// Where a database of this server is.
@@ -116,13 +142,19 @@ impl Cluster {
         &self.binaries
     }
 
-    fn data(&self) -> PathBuf {
+    /// The folder that all of the server's data is in.
+    pub fn data(&self) -> PathBuf {
         self.directory.join("data")
     }
 
     /// The process that all of the server's are children of.
     pub fn postmaster(&self) -> Option<u32> {
         self.server.as_ref().map(Child::id)
+    }
+
+    /// Whether the server is there: one may end by itself.
+    pub fn runs(&mut self) -> bool {
+        self.server.as_mut().is_some_and(|server| matches!(server.try_wait(), Ok(None)))
     }
 
     /// The end of what the server has logged.
@@ -195,18 +227,16 @@ impl Cluster {
     }
 
     fn init(&self) -> Result<(), ClusterError> {
-        let output = self
-            .command("initdb")
-            .arg("-D")
-            .arg(self.data())
-            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"])
-            .output()
-            .map_err(failed("run initdb"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(ClusterError::Failed(format!("initdb failed: {said}")));
-        }
-        Ok(())
+        let settings = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"];
+        said_well("initdb", self.command("initdb").arg("-D").arg(self.data()).args(settings))
+    }
+
+    /// The watchdog unmounts it.
+    fn mount(&self, megabytes: u32) -> Result<(), ClusterError> {
+        fs::create_dir(self.data()).map_err(failed("make a folder for the data"))?;
+        let size = format!("size={megabytes}m");
+        said_well("mount", Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(self.data()))?;
+        give(&self.data(), self.user)
     }
 
     /// A file that only the server may read, as it demands of a key.
@@ -235,6 +265,15 @@ impl Drop for Cluster {
         let _ = self.stop("QUIT");
         drop(self.watchdog.stdin.take());
         let _ = self.watchdog.wait();
+    }
+}
+
+/// Runs a program to its end, which must be a good one.
+fn said_well(name: &str, command: &mut Command) -> Result<(), ClusterError> {
+    let output = command.output().map_err(failed(&format!("run {name}")))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(ClusterError::Failed(format!("{name} failed: {}", String::from_utf8_lossy(&output.stderr)))),
     }
 }
 
@@ -314,6 +353,7 @@ fn spawn_watchdog(directory: &Path) -> Result<Child, ClusterError> {
             done
             kill -KILL "$pid" 2>/dev/null
         fi
+        umount -l "$1/data" 2>/dev/null
         rm -rf "$1"
     "#;
     let mut watchdog = Command::new("sh")

@@ -94,5 +94,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         short
     ),
     scenario!("storage-idle", storage::idle, "idle_in_transaction_session_timeout ends completions that idle"),
+    scenario!("storage-full", storage::full, "the server's disk is full for 6 s"),
+    scenario!("storage-panic", storage::panic, "its disk is full until PostgreSQL ends, started again with room"),
+    scenario!("storage-promote", storage::promote, "SIGKILL of the primary for good, its standby promoted 2 s later"),
     scenario!("upgrade", upgrade::together, "two releases at work while the queue is migrated; see --previous"),
 ];
