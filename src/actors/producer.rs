@@ -264,15 +264,30 @@ impl ProducerActor {
 
     /// Makes claimed jobs available to others, all of this process's that nobody performs if none are named.
     fn give_back(&self, ids: Option<Vec<i64>>, ctx: &mut Context<Self>) {
+        self.try_to_give_back(ids, 0, ctx);
+    }
+
+    fn try_to_give_back(&self, ids: Option<Vec<i64>>, failures: u32, ctx: &mut Context<Self>) {
         let shared = Arc::clone(&self.shared);
         let kept = self.ahead.ids();
         let give_back = async move {
-            if let Err(error) = shared.give_back(ids.as_deref(), kept).await {
-                // What they are held by lapses by itself.
+            let given = shared.give_back(ids.as_deref(), kept).await;
+            given.map_err(|error| {
                 shared.tally.away(&error);
-            }
+                ids
+            })
         };
-        ctx.spawn(give_back.into_actor(self));
+        ctx.spawn(give_back.into_actor(self).map(move |given, _, ctx| {
+            if let Err(ids) = given {
+                // What they are held by lapses by itself, but late.
+                ctx.run_later(reconnect_delay(failures), move |act, ctx| {
+                    // A shutdown gives back whatever is held.
+                    if !act.draining {
+                        act.try_to_give_back(ids, failures.saturating_add(1), ctx);
+                    }
+                });
+            }
+        }));
     }
 
     fn stop_waiting(&mut self) {
