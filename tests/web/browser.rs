@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fantoccini::{Client, Locator, elements::Element};
+use fantoccini::{Client, Locator, elements::Element, error::CmdError};
 
 use crate::{
     bench::{Bench, HOSTILE},
@@ -19,10 +19,29 @@ async fn css(browser: &Client, selector: &str) -> Element {
     browser.wait().at_most(Duration::from_secs(30)).for_element(Locator::Css(selector)).await.unwrap()
 }
 
+/// Does something with what is marked so. The page may put a fresh one in its place at any moment, and that one does
+/// as well.
+async fn with<T>(browser: &Client, selector: &str, act: impl AsyncFn(Element) -> Result<T, CmdError>) -> T {
+    loop {
+        match act(css(browser, selector).await).await {
+            Err(error) if error.is_stale_element_reference() => {}
+            done => return done.unwrap(),
+        }
+    }
+}
+
+async fn click(browser: &Client, selector: &str) {
+    with(browser, selector, async |element| element.click().await).await;
+}
+
+async fn text(browser: &Client, selector: &str) -> String {
+    with(browser, selector, async |element| element.text().await).await
+}
+
 /// Presses what is marked so, and waits until the page has such a thing.
 async fn press(browser: &Client, selector: &str, then: &str) -> String {
-    css(browser, selector).await.click().await.unwrap();
-    css(browser, then).await.text().await.unwrap()
+    click(browser, selector).await;
+    text(browser, then).await
 }
 
 fn button(verb: &str) -> String {
@@ -48,20 +67,20 @@ async fn every_action_works_by_its_buttons_with_and_without_the_script() {
             reason.clear().await.unwrap();
             reason.send_keys("not at night").await.unwrap();
             assert_eq!(press(browser, &button("cancel"), ".notice.good").await, "1 job cancelled.");
-            assert!(css(browser, ".timeline").await.text().await.unwrap().contains("not at night"));
+            assert!(text(browser, ".timeline").await.contains("not at night"));
             assert_eq!(bench.state(2).await.as_deref(), Some("FAILED"));
 
             open(browser, &bench, &format!("{JOBS}?state=RETRY&state=RESERVED")).await;
             for id in [3, 5] {
-                css(browser, &format!("input[value='{id}']")).await.click().await.unwrap();
+                click(browser, &format!("input[value='{id}']")).await;
             }
             press(browser, &button("delete"), ".sure").await;
-            assert_eq!(css(browser, "h1").await.text().await.unwrap(), "Delete 2 jobs?");
+            assert_eq!(text(browser, "h1").await, "Delete 2 jobs?");
             assert_eq!(press(browser, &button("delete"), ".notice.good").await, "2 jobs deleted.");
             assert_eq!((bench.state(3).await, bench.state(5).await), (None, None));
 
             open(browser, &bench, "queues/public/jobs").await;
-            css(browser, "summary").await.click().await.unwrap();
+            click(browser, "summary").await;
             css(browser, "input[name=reason]").await.send_keys(HOSTILE).await.unwrap();
             let paused = press(browser, "form[action$=pause] button", ".notice.pause").await;
             assert!(paused.contains("The whole queue is paused") && paused.contains(HOSTILE), "{paused}");
@@ -112,7 +131,7 @@ async fn a_page_keeps_itself_current_but_not_under_somebodys_hands() {
     with_browser(true, async |browser| {
         look(browser, 1280, 1000, "light").await.unwrap();
         open(browser, &bench, "queues/public/jobs").await;
-        assert_eq!(css(browser, ".depth li:nth-child(6) b").await.text().await.unwrap(), "2");
+        assert_eq!(text(browser, ".depth li:nth-child(6) b").await, "2");
         bench.sql.batch_execute("DELETE FROM jobs WHERE id = 6").await.unwrap();
         let changed = browser
             .wait()
@@ -121,7 +140,7 @@ async fn a_page_keeps_itself_current_but_not_under_somebodys_hands() {
         changed.await.unwrap();
 
         open(browser, &bench, &format!("{JOBS}?type=A")).await;
-        css(browser, "input[name=tick][value='5']").await.click().await.unwrap();
+        click(browser, "input[name=tick][value='5']").await;
         bench.sql.batch_execute("DELETE FROM jobs WHERE id = 3").await.unwrap();
         // The script has looked once it has fetched the page again.
         let looked =
@@ -134,7 +153,7 @@ async fn a_page_keeps_itself_current_but_not_under_somebodys_hands() {
             browser.find(Locator::Css("input[name=tick][value='3']")).await.is_ok(),
             "it changed while it was used"
         );
-        css(browser, "input[name=tick][value='5']").await.click().await.unwrap();
+        click(browser, "input[name=tick][value='5']").await;
         browser.execute("document.activeElement.blur()", Vec::new()).await.unwrap();
         while browser.find(Locator::Css("input[name=tick][value='3']")).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
