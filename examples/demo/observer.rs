@@ -54,7 +54,7 @@ fn ending(error: &str) -> &str {
 pub(crate) async fn node(pool: &Pool, schema: &str, pid: u32) -> Result<i64, Failure> {
     let connection = pool.get().await.map_err(Failure::because("get a connection"))?;
     let sql = format!("SELECT node FROM {schema}.job_queue_nodes WHERE name LIKE $1");
-    let name = format!("%(pid {pid})");
+    let name = format!("%:{pid} (%");
     let row = connection.query_typed_one(&sql, &[(&name, Type::TEXT)]).await;
     Ok(row.map_err(Failure::because("find a worker among the queue's processes"))?.get(0))
 }
