@@ -126,10 +126,7 @@ mod counting {
     fn bounded(queue: &str, kind: &str) -> String {
         static TYPES: OnceLock<Mutex<HashMap<String, Vec<String>>>> = OnceLock::new();
         let mut types = TYPES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        if !types.contains_key(queue) {
-            types.insert(queue.to_owned(), Vec::new());
-        }
-        let Some(known) = types.get_mut(queue) else { return kind.to_owned() };
+        let known = types.entry(queue.to_owned()).or_default();
         if known.iter().any(|known| known == kind) {
             return kind.to_owned();
         }

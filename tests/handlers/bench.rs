@@ -2,8 +2,10 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
+use actix::{Actor, Recipient};
 use actix_job_queue::{
-    Completed, Completion, Context, DatabaseOptions, Handlers, Job, JobError, NewJob, Queue, QueueBuilder, Running,
+    Completed, Completion, Context, DatabaseOptions, Handlers, Job, JobError, JobEvent, NewJob, Queue, QueueBuilder,
+    Running,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -228,6 +230,31 @@ where
     Fut: Future<Output = Done>,
 {
     move |job, ctx| work(state.clone(), job, ctx)
+}
+
+/// Hears of all that happens to jobs.
+struct Ear(UnboundedSender<JobEvent>);
+
+impl Actor for Ear {
+    type Context = actix::Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(1_000);
+    }
+}
+
+impl actix::Handler<JobEvent> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, event: JobEvent, _: &mut Self::Context) {
+        // The test may be over.
+        let _ = self.0.send(event);
+    }
+}
+
+pub(crate) fn ear() -> (Recipient<JobEvent>, UnboundedReceiver<JobEvent>) {
+    let (tell, heard) = unbounded_channel();
+    (Ear(tell).start().recipient(), heard)
 }
 
 /// Writes the note and completes the job.

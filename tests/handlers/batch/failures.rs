@@ -1,11 +1,11 @@
 //! Jobs of a batch that fail, by themselves or with it.
 
-use actix_job_queue::{BatchContext, CompletionError, Handlers, Job, JobError};
+use actix_job_queue::{BatchContext, CompletionError, Handlers, Happened, Job, JobError};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{batched, full, heard_so_far, one_worker, take_all};
-use crate::bench::{Bench, Done, HOUR, Note, Probe, bare, hear, note, write};
+use crate::bench::{Bench, Done, HOUR, Note, Probe, bare, ear, hear, note, write};
 
 /// Takes the notes, and fails with its completion open as one of them says.
 pub(super) async fn poisoned(probe: Probe<usize>, jobs: Vec<Job<Note>>, mut ctx: BatchContext) -> Done {
@@ -64,7 +64,8 @@ async fn a_job_that_fails_a_batch_fails_alone_and_the_others_are_completed_once(
 
 #[actix::test]
 async fn each_job_of_a_batch_has_its_own_verdict() {
-    let bench = Bench::with(one_worker).await;
+    let (recipient, mut events) = ear();
+    let bench = Bench::with(|queue| one_worker(queue).on_event(recipient)).await;
     let mut ends = bench.listen().await;
     let (probe, mut heard) = Probe::new();
     let handler = async |probe: Probe<(usize, bool)>, jobs: Vec<Job<Note>>, mut ctx: BatchContext| {
@@ -109,8 +110,14 @@ async fn each_job_of_a_batch_has_its_own_verdict() {
     ];
     assert_eq!(told, expected.map(|(channel, payload)| (channel.to_owned(), payload.to_owned())));
     assert_eq!(hear(&mut heard).await, (6, false), "what is not in the batch cannot fail");
+    // What the table tells already, the process has yet to count.
+    let mut counted = 0;
+    while counted < ids.len() {
+        counted +=
+            usize::from(!matches!(hear(&mut events).await.happened, Happened::Enqueued | Happened::Started { .. }));
+    }
     let report = running.shutdown().await;
-    assert_eq!((report.returned, report.left), (0, 0), "nothing is left to do: {report}");
+    assert_eq!((report.completed, report.failed, report.left), (0, 0, 0), "nothing is left to do: {report}");
     assert!(heard.try_recv().is_err(), "the handler ran once");
 }
 
