@@ -19,8 +19,9 @@ use crate::{
         desk::Desk,
         hold::{Cancelled, Holds},
         journal,
-        node::{self, Node},
+        node::Node,
         shared::Shared,
+        whereabouts,
     },
     store::Verdict,
     text,
@@ -69,7 +70,7 @@ impl Queues {
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
         let io = first.store.database.threads();
         watch_places();
-        let name = node::name();
+        let name = whereabouts::name();
         let mut nodes = Vec::with_capacity(self.0.len());
         for (queue, _) in &self.0 {
             let id = queue.store.register_node(&name).await?;

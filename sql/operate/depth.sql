@@ -8,13 +8,15 @@ WITH RECURSIVE available AS (
     SELECT state, count(*) AS jobs
       FROM (SELECT state FROM {table} WHERE state IN ('SCHEDULED', 'RETRY') ORDER BY schedule LIMIT $1) AS counted
      GROUP BY state
+), in_hands AS MATERIALIZED (
+    SELECT state, updated_at, node
+      FROM {table}
+     WHERE state IN ('RESERVED', 'IN_PROGRESS')
+     ORDER BY expires
+     LIMIT $1
 ), held AS MATERIALIZED (
     SELECT state, count(*) AS jobs, min(updated_at) AS since
-      FROM (SELECT state, updated_at
-              FROM {table}
-             WHERE state IN ('RESERVED', 'IN_PROGRESS')
-             ORDER BY expires
-             LIMIT $1) AS counted
+      FROM in_hands
      GROUP BY state
 ), failed AS (
     SELECT count(*) AS jobs, max(updated_at) AS latest
@@ -45,6 +47,7 @@ SELECT now() AS now,
        COALESCE((SELECT jobs FROM held WHERE state = 'IN_PROGRESS'), 0) AS in_progress,
        failed.jobs AS failed,
        failed.latest AS failed_at,
+       (SELECT count(DISTINCT node) FROM in_hands) AS processes,
        (SELECT since FROM held WHERE state = 'IN_PROGRESS') AS running_since,
        (SELECT min(schedule) FROM first) AS waiting_since,
        (SELECT min(schedule) FROM {table} WHERE state IN ('SCHEDULED', 'RETRY')) AS next_due,

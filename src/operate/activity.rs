@@ -7,39 +7,35 @@ use postgres_types::Type;
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use super::{OperateError, Operator};
-use crate::run::journal::Histogram;
+use super::{
+    OperateError, Operator,
+    steps::{Read, Step, Steps, Throughput},
+};
+use crate::{error::DatabaseError, run::journal::Histogram};
 
 /// More reasons to fail are not told.
 const REASONS: i64 = 50;
+
+/// More rows are not read: what is told begins later then.
+const ROWS: i64 = 50_000;
 
 /// What jobs did lately. Each process tells of it some ten seconds late.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Activity {
-    /// The minutes in which something happened, the earliest first.
-    pub minutes: Vec<Minute>,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
+    /// From when on it is told: later than was asked for if very many types were at work.
+    pub since: DateTime<Utc>,
+    /// How long a step is.
+    pub step_seconds: i64,
+    /// Each step of that time, the earliest first; minutes, or quarters of an hour where more than two hours were asked for.
+    /// The last one is not over yet.
+    pub steps: Vec<Step>,
     /// Each type, the busiest first.
     pub types: Vec<TypeActivity>,
     /// Why attempts failed, the commonest reason first; to the hour.
     pub failures: Vec<Reason>,
-}
-
-/// A minute of a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Minute {
-    /// Its beginning.
-    pub minute: DateTime<Utc>,
-    /// Jobs that were inserted since the last minute that is told of; none if that is not known. Those of transactions that
-    /// rolled back count too.
-    pub inserted: Option<i64>,
-    /// Attempts that began.
-    pub started: i64,
-    /// Jobs that were completed.
-    pub completed: i64,
-    /// Attempts that failed.
-    pub failed: i64,
 }
 
 /// What jobs of a type did.
@@ -90,44 +86,61 @@ pub struct Reason {
     pub last_id: i64,
 }
 
+impl Quantiles {
+    /// Those of the times that were counted, if any were.
+    pub(super) fn of(times: &Histogram) -> Option<Self> {
+        let at = |share| times.quantile(share).map(|time| time.as_secs_f64());
+        Some(Self { p50: at(0.5)?, p95: at(0.95)?, p99: at(0.99)? })
+    }
+}
+
 impl Operator {
     /// What jobs did in this time until now; two days are known of minutes, and two weeks of reasons to fail.
     ///
     /// # Errors
     /// The database could not be asked.
     pub async fn activity(&self, span: Duration) -> Result<Activity, OperateError> {
-        let seconds = span.as_secs_f64().min(1e9);
+        let steps = Steps::of(span);
         let sql = self.fill(include_str!("../../sql/operate/activity.sql"), |_| None);
-        let rows = self.ask("look what jobs did", &sql, &[(&seconds, Type::FLOAT8)]).await?;
+        let (rows, failures) = futures_util::try_join!(self.minutes(&sql, steps), self.reasons(span))?;
+        let cut = i64::try_from(rows.len()).is_ok_and(|rows| rows >= ROWS);
+        let read = Read::of(&rows, steps, cut);
+        Ok(Activity {
+            now: read.now,
+            since: read.since,
+            step_seconds: steps.length.num_seconds(),
+            steps: read.steps(),
+            types: types(read.rows()),
+            failures,
+        })
+    }
+
+    /// How many jobs came in and went out in each step of this time until now, the earliest first: what [`Operator::activity`]
+    /// tells of it, for less.
+    ///
+    /// # Errors
+    /// The database could not be asked.
+    pub async fn throughput(&self, span: Duration) -> Result<Vec<Throughput>, OperateError> {
+        let steps = Steps::of(span);
+        let sql = self.fill(include_str!("../../sql/operate/throughput.sql"), |_| None);
+        let rows = self.minutes(&sql, steps).await?;
+        let cut = rows.iter().map(|row| row.get::<_, i64>("rows")).sum::<i64>() >= ROWS;
+        Ok(Read::of(&rows, steps, cut).throughput())
+    }
+
+    async fn minutes(&self, sql: &str, steps: Steps) -> Result<Vec<Row>, DatabaseError> {
+        self.ask("look what jobs did", sql, &[(&steps.seconds(), Type::FLOAT8), (&ROWS, Type::INT8)]).await
+    }
+
+    async fn reasons(&self, span: Duration) -> Result<Vec<Reason>, DatabaseError> {
         let sql = self.fill(include_str!("../../sql/operate/failures.sql"), |_| None);
-        let reasons =
-            self.ask("look why jobs failed", &sql, &[(&seconds, Type::FLOAT8), (&REASONS, Type::INT8)]).await?;
-        Ok(Activity { minutes: minutes(&rows), types: types(&rows), failures: reasons.iter().map(reason).collect() })
+        let seconds = span.as_secs_f64().min(1e9);
+        let parameters = [(&seconds as _, Type::FLOAT8), (&REASONS as _, Type::INT8), (&ROWS as _, Type::INT8)];
+        Ok(self.ask("look why jobs failed", &sql, &parameters).await?.iter().map(reason).collect())
     }
 }
 
-fn minutes(rows: &[Row]) -> Vec<Minute> {
-    let mut minutes: BTreeMap<DateTime<Utc>, (Minute, i64)> = BTreeMap::new();
-    for row in rows {
-        let minute = row.get("minute");
-        let empty = Minute { minute, inserted: None, started: 0, completed: 0, failed: 0 };
-        let (sum, inserted) = minutes.entry(minute).or_insert((empty, 0));
-        sum.started += row.get::<_, i64>("started");
-        sum.completed += row.get::<_, i64>("completed");
-        sum.failed += row.get::<_, i64>("failed");
-        *inserted = (*inserted).max(row.get("inserted"));
-    }
-    let mut before = None;
-    let minutes = minutes.into_values().map(|(minute, counter)| {
-        // The server's counters may have been reset in between.
-        let inserted = before.map(|before| counter - before).filter(|inserted| *inserted >= 0);
-        before = Some(counter);
-        Minute { inserted, ..minute }
-    });
-    minutes.collect()
-}
-
-fn types(rows: &[Row]) -> Vec<TypeActivity> {
+fn types<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<TypeActivity> {
     let mut types: BTreeMap<&str, (TypeActivity, Histogram, Histogram)> = BTreeMap::new();
     for row in rows {
         let kind: &str = row.get("kind");
@@ -142,15 +155,10 @@ fn types(rows: &[Row]) -> Vec<TypeActivity> {
     }
     let mut types: Vec<_> = types
         .into_values()
-        .map(|(sum, waited, ran)| TypeActivity { waited: quantiles(&waited), ran: quantiles(&ran), ..sum })
+        .map(|(sum, waited, ran)| TypeActivity { waited: Quantiles::of(&waited), ran: Quantiles::of(&ran), ..sum })
         .collect();
     types.sort_by_key(|kind| std::cmp::Reverse(kind.started));
     types
-}
-
-fn quantiles(times: &Histogram) -> Option<Quantiles> {
-    let at = |share| times.quantile(share).map(|time| time.as_secs_f64());
-    Some(Quantiles { p50: at(0.5)?, p95: at(0.95)?, p99: at(0.99)? })
 }
 
 fn reason(row: &Row) -> Reason {

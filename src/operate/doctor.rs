@@ -259,8 +259,7 @@ impl Operator {
         let processes = self.processes().await?;
         let heard = processes.iter().filter(|process| process.heard).count();
         let mut findings = vec![waiting(&overview, heard)];
-        let lost: Vec<_> =
-            processes.iter().filter(|process| !process.heard && !process.jobs.is_empty()).map(|one| one.node).collect();
+        let lost: Vec<_> = processes.iter().filter(|process| process.dead).map(|one| one.node).collect();
         findings.push(if lost.is_empty() {
             Finding::fine("processes", format!("{heard} heard from lately; those that hold no job are not"))
         } else {

@@ -33,6 +33,7 @@ mod processes;
 mod queues;
 mod redact;
 mod span;
+mod steps;
 mod transfer;
 mod walk;
 mod why;
@@ -51,7 +52,7 @@ use crate::{
 
 pub use {
     actions::{Action, Outcome},
-    activity::{Activity, Minute, Quantiles, Reason, TypeActivity},
+    activity::{Activity, Quantiles, Reason, TypeActivity},
     doctor::{Finding, Grade},
     error::OperateError,
     filter::{Cursor, Filter, NoCursor},
@@ -60,10 +61,11 @@ pub use {
     jobs::{Details, Failure, Found, JobRow, Page},
     overview::{Depth, Figure, Overview, TypeCount},
     pauses::Pause,
-    processes::{HeldJob, Process},
+    processes::{HeldJob, Process, Processes, Unread, processes},
     queues::{KnownQueue, queues},
     redact::Redact,
-    span::parse_span,
+    span::{parse_span, seconds},
+    steps::{Step, Throughput},
     transfer::PortableJob,
     why::span,
 };
@@ -91,6 +93,15 @@ impl Operator {
             let others: Vec<_> = found.into_iter().map(|known| known.table).collect();
             return Err(OperateError::NoQueue { queue: name.to_string(), schema: schema.to_owned(), others });
         };
+        Self::of_known(database, known)
+    }
+
+    /// Looks at a queue that [`queues`] has found.
+    ///
+    /// # Errors
+    /// The name cannot be a queue's.
+    pub fn of_known(database: &Database, known: &KnownQueue) -> Result<Self, OperateError> {
+        let name = QueueName::new(&known.schema, &known.table)?;
         let kind = if known.binary { ParamsKind::Binary } else { ParamsKind::Json };
         Ok(Self { store: Store::new(database.clone(), name, kind) })
     }

@@ -60,6 +60,8 @@ pub struct Overview {
     pub depth: Vec<Depth>,
     /// The commonest types and states, the commonest first. A rare type may be missing where the figures are estimates.
     pub types: Vec<TypeCount>,
+    /// How many processes hold jobs of the queue.
+    pub processes: i64,
     /// What no process claims.
     pub paused: Vec<Pause>,
     /// The earliest time at which a job that can run was to run.
@@ -103,6 +105,7 @@ impl Operator {
             now: row.get("now"),
             depth: depth.to_vec(),
             types,
+            processes: row.get("processes"),
             paused: self.pauses().await?,
             waiting_since: row.get("waiting_since"),
             next_due: row.get("next_due"),

@@ -20,6 +20,16 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
 }
 
+/// Seconds as people read them, to two digits or so: `3 ms`, `1.5 s`, `12 min`.
+pub fn seconds(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 0.1 => format!("{:.0} ms", seconds * 1_000.0),
+        seconds if seconds < 10.0 => format!("{seconds:.1} s"),
+        seconds if seconds < 600.0 => format!("{seconds:.0} s"),
+        seconds => format!("{:.0} min", seconds / 60.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

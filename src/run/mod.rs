@@ -18,3 +18,4 @@ pub(crate) mod settle;
 pub(crate) mod shared;
 pub(crate) mod waiting;
 pub(crate) mod wake;
+pub(crate) mod whereabouts;

@@ -114,15 +114,6 @@ impl Life {
     }
 }
 
-/// What people will know this process by: its host, its number there and its program.
-pub(crate) fn name() -> String {
-    let program = std::env::current_exe()
-        .ok()
-        .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
-        .unwrap_or_else(|| "worker".to_owned());
-    format!("{}:{} ({program})", gethostname::gethostname().to_string_lossy(), std::process::id())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! The statements against a real PostgreSQL: each row of the contract's tables, races, and a model.
 
 mod actors;
+mod lately;
 mod model;
 mod notifications;
 mod progress;

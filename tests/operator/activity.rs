@@ -43,8 +43,10 @@ async fn rates_latencies_and_reasons_are_told_of_each_type_by_all_processes_toge
         let (p50, p99) = (fine[times]["p50"].as_f64().unwrap(), fine[times]["p99"].as_f64().unwrap());
         assert!(p50 > 0.0 && p99 >= p50, "{fine}");
     }
-    let minutes = activity["minutes"].as_array().unwrap();
-    assert_eq!(minutes.iter().map(|minute| minute["completed"].as_i64().unwrap()).sum::<i64>(), 60);
+    let steps = activity["steps"].as_array().unwrap();
+    assert_eq!((steps.len(), activity["step_seconds"].as_i64()), (60, Some(60)));
+    assert_eq!(steps.iter().map(|step| step["completed"].as_i64().unwrap()).sum::<i64>(), 60);
+    assert!(steps.iter().any(|step| step["waited"]["p95"].is_f64() && step["ran"]["p95"].is_f64()), "{steps:?}");
     let reasons = activity["failures"].as_array().unwrap();
     assert_eq!(reasons.len(), 1, "{reasons:?}");
     assert_eq!((&reasons[0]["error"], &reasons[0]["failures"]), (&json!("smtp # is away"), &json!(14)));

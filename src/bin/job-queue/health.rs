@@ -6,7 +6,6 @@ use actix_job_queue::{
     Listen,
     operate::{Grade, Limits},
 };
-use chrono::Utc;
 use comfy_table::{Cell, Color};
 
 use crate::{
@@ -36,18 +35,17 @@ pub(crate) async fn processes(target: &Target) -> Result<(), Failure> {
     if processes.is_empty() {
         return Ok(print("no process works on a queue of this schema")?);
     }
-    let now = Utc::now();
     let mut known = table(["PROCESS", "NAME", "STARTED", "HEARD", "JOBS"]);
     for process in &processes {
-        let heard = match (process.heard, process.jobs.is_empty()) {
+        let heard = match (process.heard, process.dead) {
             (true, _) => "lately",
-            (false, true) => "-",
-            (false, false) => "silent",
+            (false, true) => "silent",
+            (false, false) => "-",
         };
         known.add_row([
             cell(&process.node.to_string(), 20),
             cell(process.name.as_deref().unwrap_or("gone"), 100),
-            cell(&process.started_at.map_or("-".to_owned(), |at| ago(at, now)), 30),
+            cell(&process.started_at.map_or("-".to_owned(), |at| ago(at, process.now)), 30),
             cell(heard, 10),
             cell(&process.jobs.len().to_string(), 10),
         ]);
@@ -61,8 +59,8 @@ pub(crate) async fn processes(target: &Target) -> Result<(), Failure> {
             cell(job.kind.as_deref().unwrap_or("-"), 60),
             crate::output::state_cell(job.state),
             cell(&job.attempt.to_string(), 12),
-            cell(&ago(job.since, now), 30),
-            cell(&ago(job.expires, now), 30),
+            cell(&ago(job.since, process.now), 30),
+            cell(&ago(job.expires, process.now), 30),
             cell(&process.node.to_string(), 20),
         ]);
     }

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::operate::{Activity, Minute, Operator, Overview, Quantiles};
+use actix_job_queue::operate::{Activity, Operator, Overview, Quantiles, Throughput, seconds};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
@@ -77,8 +77,8 @@ async fn once(target: &Target, operator: &Operator, over: Duration) -> Result<()
 
 fn print_activity(activity: &Activity, over: Duration, now: DateTime<Utc>) -> Result<(), Failure> {
     let span = length(TimeDelta::from_std(over).unwrap_or(TimeDelta::MAX));
-    let sum = |of: fn(&Minute) -> i64| activity.minutes.iter().map(of).sum::<i64>();
-    let (completed, failed) = (sum(|minute| minute.completed), sum(|minute| minute.failed));
+    let sum = |of: fn(&Throughput) -> i64| activity.steps.iter().map(|step| of(&step.throughput)).sum::<i64>();
+    let (completed, failed) = (sum(|step| step.completed), sum(|step| step.failed));
     if completed + failed == 0 {
         return Ok(print(&format!("\nno attempt has ended in the last {span}"))?);
     }
@@ -89,24 +89,30 @@ fn print_activity(activity: &Activity, over: Duration, now: DateTime<Utc>) -> Re
         thousands(completed),
         thousands(failed)
     ))?;
-    let recent: Vec<_> = activity.minutes.iter().rev().take(5).collect();
-    let mut minutes = table(["MINUTE", "IN", "STARTED", "COMPLETED", "FAILED"]);
-    for minute in recent.into_iter().rev() {
-        minutes.add_row([
-            minute.minute.format("%H:%MZ").to_string(),
-            minute.inserted.map_or("?".to_owned(), thousands),
-            thousands(minute.started),
-            thousands(minute.completed),
-            thousands(minute.failed),
+    let happened = activity
+        .steps
+        .iter()
+        .map(|step| step.throughput)
+        .filter(|step| step.started + step.completed + step.failed > 0);
+    let recent: Vec<_> = happened.rev().take(5).collect();
+    let mut steps =
+        table([if activity.step_seconds == 60 { "MINUTE" } else { "FROM" }, "IN", "STARTED", "COMPLETED", "FAILED"]);
+    for step in recent.into_iter().rev() {
+        steps.add_row([
+            step.from.format("%H:%MZ").to_string(),
+            step.inserted.map_or("?".to_owned(), thousands),
+            thousands(step.started),
+            thousands(step.completed),
+            thousands(step.failed),
         ]);
     }
     print("")?;
-    print_table(&minutes)?;
+    print_table(&steps)?;
     let mut types = table(["TYPE", "COMPLETED", "FAILED", "WAITED p50", "p95", "p99", "RAN p50", "p95", "p99"]);
     for kind in activity.types.iter().take(20) {
         let times = |times: Option<Quantiles>| {
-            let seconds = |of: fn(&Quantiles) -> f64| times.as_ref().map_or("-".to_owned(), |times| moment(of(times)));
-            [seconds(|times| times.p50), seconds(|times| times.p95), seconds(|times| times.p99)]
+            let time = |of: fn(&Quantiles) -> f64| times.as_ref().map_or("-".to_owned(), |times| seconds(of(times)));
+            [time(|times| times.p50), time(|times| times.p95), time(|times| times.p99)]
         };
         let mut cells = vec![
             cell(kind.kind.as_deref().unwrap_or("-"), 60),
@@ -133,16 +139,6 @@ fn print_activity(activity: &Activity, over: Duration, now: DateTime<Utc>) -> Re
         print_table(&reasons)?;
     }
     Ok(())
-}
-
-/// Seconds, to two digits.
-fn moment(seconds: f64) -> String {
-    match seconds {
-        seconds if seconds < 0.1 => format!("{:.0} ms", seconds * 1_000.0),
-        seconds if seconds < 10.0 => format!("{seconds:.1} s"),
-        seconds if seconds < 600.0 => format!("{seconds:.0} s"),
-        seconds => format!("{:.0} min", seconds / 60.0),
-    }
 }
 
 fn print_overview(overview: &Overview, before: Option<&Overview>) -> Result<(), Failure> {

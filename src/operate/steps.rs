@@ -1,0 +1,177 @@
+//! What the processes have written down of each minute, as steps of equal length without a gap.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use crate::run::journal::Histogram;
+
+use super::Quantiles;
+
+/// Of more than this the steps are coarse.
+const FINE: Duration = Duration::from_secs(2 * 3_600);
+
+/// For so long the minutes are kept.
+const KEPT: Duration = Duration::from_secs(2 * 86_400);
+
+/// How long a step is, in minutes.
+const STEPS: (i64, i64) = (1, 15);
+
+/// What jobs did in a step of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Throughput {
+    /// The step's beginning.
+    pub from: DateTime<Utc>,
+    /// Jobs that were inserted since the last minute before in which an attempt began or ended; none if that is not known.
+    /// Those of transactions that rolled back count too.
+    pub inserted: Option<i64>,
+    /// Attempts that began.
+    pub started: i64,
+    /// Jobs that were completed.
+    pub completed: i64,
+    /// Attempts that failed.
+    pub failed: i64,
+}
+
+/// What jobs did in a step of time, and how long it took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// How many there were.
+    #[serde(flatten)]
+    pub throughput: Throughput,
+    /// How long jobs had waited when they began, since they could have; none if none began.
+    pub waited: Option<Quantiles>,
+    /// How long attempts took; none if none ended.
+    pub ran: Option<Quantiles>,
+}
+
+/// Steps of equal length, of which the last ends with the present minute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Steps {
+    /// How long each is.
+    pub(super) length: TimeDelta,
+    number: usize,
+}
+
+/// What was read of the minutes.
+pub(super) struct Read<'a> {
+    pub(super) now: DateTime<Utc>,
+    /// From when on it is whole.
+    pub(super) since: DateTime<Utc>,
+    /// By their minutes; those before `since` tell only the counter.
+    rows: BTreeMap<DateTime<Utc>, Vec<&'a Row>>,
+    steps: Steps,
+}
+
+impl Steps {
+    /// Those of this time until now.
+    pub(super) fn of(span: Duration) -> Self {
+        let minutes = i64::try_from(span.min(KEPT).as_secs().div_ceil(60)).unwrap_or(1).max(1);
+        let length = if span <= FINE { STEPS.0 } else { STEPS.1 };
+        let number = usize::try_from((minutes + length - 1) / length).unwrap_or(1);
+        Self { length: TimeDelta::minutes(length), number }
+    }
+
+    /// All of them together.
+    #[allow(clippy::cast_precision_loss, reason = "two days at most")]
+    pub(super) fn seconds(self) -> f64 {
+        self.length.num_seconds() as f64 * self.number as f64
+    }
+}
+
+impl<'a> Read<'a> {
+    /// Takes the rows, the latest first; of so many at most that the earliest minute may not be all there.
+    pub(super) fn of(rows: &'a [Row], steps: Steps, cut: bool) -> Self {
+        let (now, mut since) = match rows.first() {
+            Some(row) => (row.get("now"), row.get("since")),
+            // A row comes always.
+            None => (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH),
+        };
+        let mut minutes: BTreeMap<DateTime<Utc>, Vec<&Row>> = BTreeMap::new();
+        for row in rows {
+            if let Some(minute) = row.get("minute") {
+                minutes.entry(minute).or_default().push(row);
+            }
+        }
+        if let Some(earliest) = minutes.keys().next().filter(|earliest| cut && **earliest >= since) {
+            // The first step that begins later is whole.
+            let passed = (*earliest - since).num_seconds() / steps.length.num_seconds() + 1;
+            since += steps.length * i32::try_from(passed).unwrap_or(i32::MAX);
+        }
+        Self { now, since, rows: minutes, steps }
+    }
+
+    /// The rows of the time that is told of.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &'a Row> {
+        self.rows.range(self.since..).flat_map(|(_, rows)| rows.iter().copied())
+    }
+
+    /// How many jobs came in and went out, step by step.
+    pub(super) fn throughput(&self) -> Vec<Throughput> {
+        let mut told = self.empty();
+        let mut before = None;
+        for (minute, rows) in &self.rows {
+            let counter = rows.iter().map(|row| row.get::<_, i64>("inserted")).max();
+            // The server's counters may have been reset in between.
+            let inserted = before.zip(counter).map(|(before, counter): (i64, i64)| counter - before);
+            before = counter;
+            let Some(step) = self.place(*minute).and_then(|place| told.get_mut(place)) else { continue };
+            let inserted = inserted.filter(|inserted| *inserted >= 0);
+            step.inserted = step.inserted.zip(inserted).map(|(sum, inserted)| sum + inserted);
+            for row in rows {
+                step.started += row.get::<_, i64>("started");
+                step.completed += row.get::<_, i64>("completed");
+                step.failed += row.get::<_, i64>("failed");
+            }
+        }
+        told
+    }
+
+    /// The same with times.
+    pub(super) fn steps(&self) -> Vec<Step> {
+        let mut times = vec![(Histogram::default(), Histogram::default()); self.empty().len()];
+        for row in self.rows() {
+            if let Some((waited, ran)) = self.place(row.get("minute")).and_then(|place| times.get_mut(place)) {
+                waited.add(&Histogram(row.get("waited")));
+                ran.add(&Histogram(row.get("ran")));
+            }
+        }
+        let step = |(throughput, (waited, ran)): (_, (Histogram, Histogram))| Step {
+            throughput,
+            waited: Quantiles::of(&waited),
+            ran: Quantiles::of(&ran),
+        };
+        self.throughput().into_iter().zip(times).map(step).collect()
+    }
+
+    fn empty(&self) -> Vec<Throughput> {
+        let from = std::iter::successors(Some(self.since), |from| Some(*from + self.steps.length));
+        let from = from.take_while(|from| *from <= self.now).take(self.steps.number);
+        from.map(|from| Throughput { from, inserted: Some(0), started: 0, completed: 0, failed: 0 }).collect()
+    }
+
+    fn place(&self, minute: DateTime<Utc>) -> Option<usize> {
+        let passed = (minute >= self.since).then(|| (minute - self.since).num_seconds())?;
+        usize::try_from(passed / self.steps.length.num_seconds()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_told_by_the_minute_and_a_day_by_the_quarter_and_no_more_than_is_kept() {
+        let told = |seconds| {
+            let steps = Steps::of(Duration::from_secs(seconds));
+            (steps.length.num_minutes(), steps.number)
+        };
+
+        assert_eq!((told(0), told(61), told(3_600)), ((1, 1), (1, 2), (1, 60)));
+        assert_eq!((told(86_400), told(u64::MAX)), ((15, 96), (15, 192)));
+    }
+}
