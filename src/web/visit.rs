@@ -32,6 +32,11 @@ impl Visit {
         format!("{}queues/{}/{}{rest}", self.root, part(name.schema()), part(name.table()))
     }
 
+    /// The way to the processes of all queues.
+    pub(crate) fn processes(&self) -> String {
+        format!("{}processes", self.root)
+    }
+
     pub(crate) fn jobs(&self, name: &QueueName, fields: &Fields) -> String {
         self.queue(name, &format!("/jobs{}", fields.query()))
     }

@@ -16,7 +16,6 @@ use crate::support::TestDb;
 pub(crate) struct Bench {
     pub(crate) sql: Sql,
     pub(crate) database: Database,
-    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only the program asks for it"))]
     pub(crate) database_url: String,
     pub(crate) address: SocketAddr,
     server: ServerHandle,
@@ -141,6 +140,17 @@ impl Bench {
 
     pub(crate) async fn ask<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
         self.sql.query_typed_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// Waits until a question is answered by yes.
+    pub(crate) async fn until(&self, what: &str, sql: &str) {
+        for _ in 0..3_000 {
+            if self.sql.query_typed_opt(sql, &[]).await.unwrap().is_some_and(|row| row.get(0)) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        panic!("{what} did not come");
     }
 
     pub(crate) async fn end(self) {

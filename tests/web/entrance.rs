@@ -13,8 +13,10 @@ async fn by_header(request: &HttpRequest) -> actix_web::Result<Access> {
     }
 }
 
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 9] = [
     "",
+    "processes",
+    "queues/public/jobs/processes",
     "queues/public/jobs",
     "queues/public/jobs/jobs",
     "queues/public/jobs/jobs/1",
@@ -47,11 +49,11 @@ async fn nobody_sees_anything_whom_the_guard_does_not_let_in() {
 async fn without_the_word_for_it_nothing_can_be_changed() {
     let bench = Bench::with(Dashboard::unguarded).await;
 
-    for path in &PATHS[..4] {
+    for path in &PATHS[..6] {
         let page = bench.page(path).await;
         assert!(!page.text.contains("method=\"post\"") && page.header("set-cookie").is_empty(), "{path}");
     }
-    assert_eq!(bench.get(PATHS[4]).await.status, 403);
+    assert_eq!(bench.get(PATHS[6]).await.status, 403);
     for path in ["act", "pause", "resume"] {
         let fields = [("do", "delete"), ("ids", "6"), ("sure", "1"), ("mark", "00")];
         let answer = bench.form(&format!("queues/public/jobs/{path}"), &fields).await;

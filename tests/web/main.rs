@@ -6,7 +6,9 @@ mod api;
 mod bench;
 mod browser;
 mod entrance;
+mod lately;
 mod pages;
+mod processes;
 #[cfg(feature = "cli")]
 mod serve;
 

@@ -26,7 +26,12 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const part of parts()) {
         const now = fresh.getElementById(part.id);
-        if (now && !busy(part) && now.outerHTML !== part.outerHTML) part.replaceWith(document.adoptNode(now));
+        if (!now || busy(part)) continue;
+        // What somebody has opened stays open.
+        for (const open of part.querySelectorAll("details[open][id]")) {
+          now.querySelector(`#${open.id}`)?.setAttribute("open", "");
+        }
+        if (now.outerHTML !== part.outerHTML) part.replaceWith(document.adoptNode(now));
       }
       say("");
     } catch {

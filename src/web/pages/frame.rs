@@ -59,6 +59,7 @@ pub(crate) fn frame(visit: &Visit, title: &str, crumbs: &[Crumb], body: Markup) 
                             }
                         }
                     }
+                    a href=(visit.processes()) { "Processes" }
                     span class="pulse" id="pulse" role="status" hidden {}
                     @if !visit.acts { span class="mode" { "read-only" } }
                 }

@@ -5,10 +5,14 @@ mod bar;
 mod frame;
 mod job;
 mod jobs;
+mod lately;
 mod parts;
 mod pause;
+mod plot;
+mod processes;
 mod queue;
 mod queues;
+mod since;
 
 use actix_web::{
     http::StatusCode,
@@ -24,7 +28,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
 
     config
         .service(resource("/").route(get().to(queues::page)))
+        .service(resource("/processes").route(get().to(processes::all)))
         .service(resource("/queues/{schema}/{table}").route(get().to(queue::page)))
+        .service(resource("/queues/{schema}/{table}/processes").route(get().to(processes::of_queue)))
         .service(resource("/queues/{schema}/{table}/jobs").route(get().to(jobs::page)))
         .service(resource("/queues/{schema}/{table}/jobs/{id}").route(get().to(job::page)))
         .service(resource("/queues/{schema}/{table}/act").route(get().to(act::ask)).route(post().to(act::act)))

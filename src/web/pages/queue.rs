@@ -1,11 +1,13 @@
-use actix_web::web::Path;
+use actix_web::web::{Path, Query};
 use maud::{Markup, html};
 
 use super::{
     bar::bar,
     frame::{Crumb, frame},
+    lately::{Span, lately},
     parts::{self, ago, class, figure, mark, word},
-    queues::{depth, since},
+    queues::{HOUR, depth},
+    since::since,
 };
 use crate::{
     job::State,
@@ -15,9 +17,17 @@ use crate::{
 };
 
 /// A queue, right now.
-pub(crate) async fn page(visit: Visit, path: Path<(String, String)>) -> Result<Markup, Trouble> {
+pub(crate) async fn page(
+    visit: Visit,
+    path: Path<(String, String)>,
+    Query(fields): Query<Fields>,
+) -> Result<Markup, Trouble> {
+    let span = Span::of(&fields)?;
     let operator = visit.operator(&path.0, &path.1).await?;
-    let (name, overview) = (operator.name(), operator.overview().await?);
+    let name = operator.name();
+    let (overview, hour, lately) =
+        futures_util::join!(operator.overview(), operator.throughput(HOUR), lately(&visit, &operator, span));
+    let overview = overview?;
     Ok(frame(
         &visit,
         &name.to_string(),
@@ -26,14 +36,16 @@ pub(crate) async fn page(visit: Visit, path: Path<(String, String)>) -> Result<M
             div class="head" {
                 h1 { bdi { (name) } }
                 a class="button" href=(visit.queue(name, "/jobs")) { "All jobs" }
+                a class="button" href=(visit.queue(name, "/processes")) { "Processes" }
             }
             section id="now" data-live {
                 (bar(&overview.depth))
                 (depth(&visit, name, &overview))
-                (since(&overview))
+                (since(&visit, name, &overview, hour.as_deref().ok()))
                 (pauses(&visit, name, &overview))
-                (types(&visit, name, &overview))
             }
+            (lately)
+            section id="types" data-live { (types(&visit, name, &overview)) }
             @if visit.acts { (pause_form(&visit, &operator)) }
         },
     ))

@@ -1,17 +1,24 @@
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use maud::{Markup, html};
 
 use super::{
     bar::bar,
     frame::frame,
-    parts::{ago, figure, state},
+    lately::unknown,
+    parts::{figure, state},
+    plot,
+    since::since,
 };
 use crate::{
-    job::State,
     name::QueueName,
-    operate::{KnownQueue, Overview, queues},
+    operate::{KnownQueue, OperateError, Operator, Overview, Throughput, queues},
     web::{fields::Fields, trouble::Trouble, visit::Visit},
 };
+
+/// The time that a card tells of.
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 
 /// All queues of the database.
 pub(crate) async fn page(visit: Visit) -> Result<Markup, Trouble> {
@@ -31,9 +38,9 @@ pub(crate) async fn page(visit: Visit) -> Result<Markup, Trouble> {
                 }
             }
             div id="queues" class="cards" data-live {
-                @for (known, overview) in &looked {
-                    @match overview {
-                        Ok((name, overview)) => { (card(&visit, name, overview)) }
+                @for (known, look) in &looked {
+                    @match look {
+                        Ok(look) => { (card(&visit, look)) }
                         Err(trouble) => { (broken(known, trouble)) }
                     }
                 }
@@ -42,12 +49,20 @@ pub(crate) async fn page(visit: Visit) -> Result<Markup, Trouble> {
     ))
 }
 
-async fn look(visit: &Visit, known: &KnownQueue) -> Result<(QueueName, Overview), Trouble> {
-    let operator = visit.operator(&known.schema, &known.table).await?;
-    Ok((operator.name().clone(), operator.overview().await?))
+/// What is told of a queue.
+struct Look {
+    name: QueueName,
+    overview: Overview,
+    hour: Result<Vec<Throughput>, OperateError>,
 }
 
-fn card(visit: &Visit, name: &QueueName, overview: &Overview) -> Markup {
+async fn look(visit: &Visit, known: &KnownQueue) -> Result<Look, Trouble> {
+    let operator = Operator::of_known(&visit.dashboard.database, known)?;
+    let (overview, hour) = futures_util::join!(operator.overview(), operator.throughput(HOUR));
+    Ok(Look { name: operator.name().clone(), overview: overview?, hour })
+}
+
+fn card(visit: &Visit, Look { name, overview, hour }: &Look) -> Markup {
     html! {
         article class="card" {
             h2 { a href=(visit.queue(name, "")) { bdi { (name) } } }
@@ -55,7 +70,11 @@ fn card(visit: &Visit, name: &QueueName, overview: &Overview) -> Markup {
             @else if !overview.paused.is_empty() { span class="tag paused" { "a type is paused" } }
             (bar(&overview.depth))
             (depth(visit, name, overview))
-            (since(overview))
+            (since(visit, name, overview, hour.as_deref().ok()))
+            @match hour {
+                Ok(hour) => { (plot::small(hour)) }
+                Err(error) => { (unknown(error)) }
+            }
         }
     }
 }
@@ -72,40 +91,6 @@ pub(crate) fn depth(visit: &Visit, name: &QueueName, overview: &Overview) -> Mar
                     }
                 }
             }
-        }
-    }
-}
-
-/// Since when things are as they are.
-pub(crate) fn since(overview: &Overview) -> Markup {
-    let now = overview.now;
-    let failed = overview.depth.iter().any(|depth| depth.state == State::Failed && depth.figure.jobs > 0);
-    html! {
-        dl class="since" {
-            div { dt { "Oldest waiting" } dd {
-                @match overview.waiting_since {
-                    Some(at) => { (ago(at, now)) }
-                    None => { span class="quiet" { "none" } }
-                }
-            } }
-            div { dt { "Longest running" } dd {
-                @match overview.running_since {
-                    Some(at) => { (ago(at, now)) }
-                    None => { span class="quiet" { "none" } }
-                }
-            } }
-            div { dt { "Next due" } dd {
-                @match overview.next_due {
-                    Some(at) => { (ago(at, now)) }
-                    None => { span class="quiet" { "none" } }
-                }
-            } }
-            div { dt { "Last failed" } dd {
-                @match overview.failed_at.filter(|_| failed) {
-                    Some(at) => { (ago(at, now)) }
-                    None => { span class="quiet" { "none" } }
-                }
-            } }
         }
     }
 }
