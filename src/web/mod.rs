@@ -22,6 +22,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`HealthCheck`] is apart from it: whether the queues are well, for load balancers and whatever restarts programs.
+//!
 //! The JSON API is under `api/`, described by `api/openapi.json`, behind the same guard and with the same verbs as the
 //! command line.
 
@@ -34,6 +36,7 @@ mod enter;
 mod fields;
 mod filter;
 mod headers;
+mod health;
 mod pages;
 mod post;
 mod token;
@@ -41,4 +44,4 @@ mod trouble;
 mod verb;
 mod visit;
 
-pub use {access::Access, dashboard::Dashboard};
+pub use {access::Access, dashboard::Dashboard, health::HealthCheck};

@@ -6,6 +6,7 @@ mod api;
 mod bench;
 mod browser;
 mod entrance;
+mod health;
 mod lately;
 mod pages;
 mod processes;
