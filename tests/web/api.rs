@@ -3,7 +3,10 @@
 use actix_job_queue::web::Dashboard;
 use serde_json::{Value, json};
 
-use crate::bench::{Answer, Bench};
+use crate::{
+    bench::{Answer, Bench, HOSTILE},
+    lately::LATELY,
+};
 
 const QUEUE: &str = "api/queues/public/jobs";
 
@@ -39,6 +42,41 @@ async fn what_is_shown_can_be_read_by_programs() {
         assert_eq!(answer.status, status, "{path}: {}", answer.text);
         assert!(read(&answer)["error"].is_string(), "{path}");
     }
+    bench.end().await;
+}
+
+#[actix::test]
+async fn what_happened_lately_and_who_works_can_be_read_by_programs() {
+    let bench = Bench::open().await;
+    bench.sql.batch_execute(LATELY).await.unwrap();
+
+    let hour = get(&bench, "/public/jobs/activity").await;
+    let day = get(&bench, "/public/jobs/activity?over=1d").await;
+    let sum = |told: &Value| -> i64 {
+        told["steps"].as_array().unwrap().iter().map(|step| step["completed"].as_i64().unwrap()).sum()
+    };
+    assert_eq!((&hour["step_seconds"], sum(&hour)), (&json!(60), 480));
+    assert_eq!((&day["step_seconds"], sum(&day), day["steps"].as_array().unwrap().len()), (&json!(900), 720, 96));
+    let busy = hour["steps"].as_array().unwrap().iter().find(|step| step["completed"] == 120).unwrap();
+    assert!(busy["waited"]["p50"].is_f64() && busy["ran"]["p99"].is_f64() && busy["inserted"].is_i64(), "{busy}");
+    assert_eq!((&hour["failures"][0]["failures"], &day["failures"][0]["failures"]), (&json!(30), &json!(80)));
+    assert!(hour["types"].as_array().unwrap().iter().any(|kind| kind["type"] == HOSTILE), "{hour}");
+    for over in ["soon", "-1h", "1"] {
+        assert_eq!(bench.get(&format!("{QUEUE}/activity?over={over}")).await.status, 400, "{over}");
+    }
+
+    let of_queue = get(&bench, "/public/jobs/processes").await;
+    let all = read(&bench.page("api/processes").await);
+    assert_eq!((&all["processes"][0]["jobs"], &all["unread"]), (&of_queue[0]["jobs"], &json!([])));
+    let process = &of_queue[0];
+    assert_eq!(
+        (&process["host"], &process["pid"], &process["program"]),
+        (&json!("host"), &json!(77), &json!("worker"))
+    );
+    assert_eq!((&process["heard"], &process["dead"]), (&json!(true), &json!(false)));
+    let job = process["jobs"].as_array().unwrap().iter().find(|job| job["id"] == 4).unwrap();
+    assert_eq!((&job["queue"], &job["state"], &job["type"]), (&json!("jobs"), &json!("IN_PROGRESS"), &json!("B")));
+    assert_eq!(get(&bench, "/public/jobs").await["processes"], 1);
     bench.end().await;
 }
 

@@ -10,7 +10,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .service(resource("/api/openapi.json").route(get().to(read::description)))
         .service(resource("/api/queues").route(get().to(read::queues)))
+        .service(resource("/api/processes").route(get().to(read::all_processes)))
         .service(resource("/api/queues/{schema}/{table}").route(get().to(read::stats)))
+        .service(resource("/api/queues/{schema}/{table}/activity").route(get().to(read::activity)))
+        .service(resource("/api/queues/{schema}/{table}/processes").route(get().to(read::processes)))
         .service(
             resource("/api/queues/{schema}/{table}/jobs").route(get().to(read::list)).route(post().to(act::enqueue)),
         )

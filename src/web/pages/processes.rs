@@ -163,7 +163,7 @@ fn heard(process: &Process) -> Markup {
     html! {
         @match process.dead_at {
             Some(at) if process.heard => { "in time; counts as dead " (ago(at, process.now)) " if it is silent" }
-            Some(at) => { "not since " (moment(at)) ", " (ago(at, process.now)) }
+            Some(at) => { "not since " (moment(at)) " (" (ago(at, process.now)) ")" }
             None => { span class="quiet" { "never, or it was taken off the list" } }
         }
     }

@@ -61,7 +61,7 @@ pub(crate) fn by_error(visit: &Visit, name: &QueueName, reasons: &[Reason], now:
                     @for reason in reasons.iter().take(SHOWN) {
                         tr {
                             td class="whole" { bdi class="error" { (reason.error) } }
-                            td { (kind(reason.kind.as_deref())) }
+                            td class="type" { (kind(reason.kind.as_deref())) }
                             td class="number" { (thousands(reason.failures)) }
                             td { a href=(visit.job(name, reason.last_id)) { "job " (reason.last_id) } ", " (ago(reason.last_at, now)) }
                             td class="length" { (length(reason.failures, most)) }

@@ -14,9 +14,15 @@ pub(super) struct Linear {
 
 impl Linear {
     pub(super) fn up_to(most: i64) -> Self {
-        let tops = std::iter::successors(Some(1_i64), |power| power.checked_mul(10));
-        let top = tops.flat_map(|power| [power.saturating_mul(2), power.saturating_mul(4), power.saturating_mul(10)]);
-        Self { top: top.into_iter().find(|top| *top >= most).unwrap_or(i64::MAX) }
+        let powers = std::iter::successors(Some(1_i64), |power| power.checked_mul(10));
+        let tops = powers.flat_map(|power| [2, 3, 4, 5, 6, 8, 10].map(|times| power.saturating_mul(times)));
+        let top = tops.filter(|top| top % 2 == 0).find(|top| *top >= most);
+        Self { top: top.unwrap_or(i64::MAX) }
+    }
+
+    /// Up to the greatest of the values, for a plot without marks.
+    pub(super) fn just(most: i64) -> Self {
+        Self { top: most.max(1) }
     }
 
     /// How high a value stands.
@@ -76,7 +82,7 @@ mod tests {
     fn numbers_stand_under_one_that_is_halved_and_none_is_too_low_to_be_seen() {
         let top = |most| Linear::up_to(most).top;
 
-        assert_eq!((top(0), top(2), top(3), top(5), top(11), top(400)), (2, 2, 4, 10, 20, 400));
+        assert_eq!((top(0), top(3), top(5), top(11), top(22), top(245)), (2, 4, 6, 20, 30, 300));
         assert_eq!(top(i64::MAX), i64::MAX);
         let scale = Linear::up_to(1_000_000);
         assert_eq!((scale.height(0), scale.height(1), scale.height(i64::MAX)), (0, 8, HEIGHT));

@@ -9,7 +9,7 @@ use crate::{operate::Throughput, web::pages::parts::thousands};
 
 /// How many jobs came in and went out in each step: what ended as bars, what came in as a line above or below them.
 pub(crate) fn throughput(id: &str, steps: &[Throughput], step: &str) -> Markup {
-    let scale = scale(steps);
+    let scale = Linear::up_to(most(steps));
     let times: Vec<DateTime<Utc>> = steps.iter().map(|step| step.from).collect();
     let happened = steps.iter().rev().filter(|step| happened(step));
     let row = |step: &Throughput| {
@@ -40,7 +40,7 @@ pub(crate) fn small(steps: &[Throughput]) -> Markup {
     }
     let title = "Jobs in and out in each minute of the last hour";
     html! {
-        div class="spark" { (canvas(steps.len(), title, &told(steps, "minute"), shapes(steps, scale(steps)))) }
+        div class="spark" { (canvas(steps.len(), title, &told(steps, "minute"), shapes(steps, Linear::just(most(steps))))) }
     }
 }
 
@@ -48,9 +48,10 @@ fn happened(step: &Throughput) -> bool {
     step.inserted.unwrap_or_default() + step.completed + step.failed > 0
 }
 
-fn scale(steps: &[Throughput]) -> Linear {
+/// The greatest number of a step.
+fn most(steps: &[Throughput]) -> i64 {
     let most = |step: &Throughput| step.inserted.unwrap_or_default().max(step.completed + step.failed);
-    Linear::up_to(steps.iter().map(most).max().unwrap_or_default())
+    steps.iter().map(most).max().unwrap_or_default()
 }
 
 fn shapes(steps: &[Throughput], scale: Linear) -> Markup {
