@@ -3,11 +3,12 @@
 use std::{env, error::Error};
 
 use actix_job_queue::{
-    Database, Queue,
-    web::{Access, Dashboard},
+    Database, Queue, QueueName,
+    operate::Redaction,
+    web::{Access, Dashboard, HealthCheck},
 };
 use actix_web::{App, HttpRequest, HttpServer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Whoever sits at this machine may look; who has started it with `OPERATOR` set may act too.
 async fn guard(request: &HttpRequest) -> actix_web::Result<Access> {
@@ -19,19 +20,36 @@ async fn guard(request: &HttpRequest) -> actix_web::Result<Access> {
     }
 }
 
-#[actix_web::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let database = Database::connect(&env::var("DATABASE_URL")?).await?;
-    Queue::builder(&database, "jobs").build()?.migrate().await?;
-    let dashboard = Dashboard::guarded(&database, guard).allow_actions().redact(|_queue, _kind, mut params| {
+/// What nobody sees, whoever looks.
+struct NoSecrets;
+
+impl Redaction for NoSecrets {
+    fn params(&self, _: &QueueName, _: Option<&str>, mut params: Value) -> Value {
         for secret in ["password", "token"] {
             if let Some(value) = params.get_mut(secret) {
                 *value = json!("•••");
             }
         }
         params
-    });
-    println!("http://127.0.0.1:8080/jobs");
-    HttpServer::new(move || App::new().service(dashboard.at("/jobs"))).bind("127.0.0.1:8080")?.run().await?;
+    }
+
+    fn error(&self, _: &QueueName, _: Option<&str>, text: String) -> String {
+        // What is quoted may be a value of the params.
+        text.split('"').enumerate().map(|(nth, part)| if nth % 2 == 0 { part } else { "•••" }).collect()
+    }
+}
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let database = Database::connect(&env::var("DATABASE_URL")?).await?;
+    let jobs = Queue::builder(&database, "jobs").build()?;
+    jobs.migrate().await?;
+    let dashboard = Dashboard::guarded(&database, guard).allow_actions().redact_with(NoSecrets);
+    let health = HealthCheck::of(&jobs);
+    println!("http://127.0.0.1:8080/jobs and http://127.0.0.1:8080/health");
+    HttpServer::new(move || App::new().service(dashboard.at("/jobs")).service(health.at("/health")))
+        .bind("127.0.0.1:8080")?
+        .run()
+        .await?;
     Ok(())
 }

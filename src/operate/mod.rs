@@ -63,7 +63,7 @@ pub use {
     pauses::Pause,
     processes::{HeldJob, Process, Processes, Unread, processes},
     queues::{KnownQueue, queues},
-    redact::Redact,
+    redact::{Redact, Redaction},
     span::{parse_span, seconds},
     steps::{Step, Throughput},
     transfer::PortableJob,

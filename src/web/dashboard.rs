@@ -2,7 +2,11 @@ use actix_web::{HttpRequest, Result, Scope, dev::HttpServiceFactory, middleware:
 use serde_json::Value;
 
 use super::{access::Guard, api, assets, enter::enter, pages, token::Key, trouble::Trouble};
-use crate::{Database, QueueName, operate::Redact, web::Access};
+use crate::{
+    Database, QueueName,
+    operate::{Redact, Redaction},
+    web::Access,
+};
 
 /// The dashboard, ready to be mounted. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -42,9 +46,16 @@ impl Dashboard {
     }
 
     /// Shows only what the function makes of params, on pages and in the JSON API. It is told the job's queue and type.
-    /// Params cannot be searched then, for a search tells what it hides.
+    /// Params cannot be searched then, for a search tells what it hides. Errors are shown as they are.
     pub fn redact(mut self, rule: impl Fn(&QueueName, Option<&str>, Value) -> Value + Send + Sync + 'static) -> Self {
         self.redact = Redact::by(rule);
+        self
+    }
+
+    /// The same for errors too, which may speak of what is hidden: shows only what it makes of params and of errors, on pages
+    /// and in the JSON API. Neither can be searched then.
+    pub fn redact_with(mut self, redaction: impl Redaction + 'static) -> Self {
+        self.redact = Redact::with(redaction);
         self
     }
 

@@ -1,4 +1,7 @@
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -6,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Dashboard, fields::Fields, token::FormToken, trouble::Trouble};
 use crate::{
     name::QueueName,
-    operate::{Details, Filter, Operator, Page},
+    operate::{Activity, Details, Filter, OperateError, Operator, Page},
 };
 
 /// A request that was let in.
@@ -47,17 +50,28 @@ impl Visit {
 
     /// Refuses to look for what is hidden.
     pub(crate) fn check(&self, filter: &Filter) -> Result<(), Trouble> {
-        if self.dashboard.redact.is_set() && filter.params.is_some() {
-            let why = "Params are redacted here, so they cannot be searched: an answer would tell what is hidden.";
-            return Err(Trouble::Forbidden(why.to_owned()));
-        }
-        Ok(())
+        let redact = &self.dashboard.redact;
+        let hidden = match filter {
+            Filter { params: Some(_), .. } if redact.is_set() => "Params",
+            Filter { error: Some(_), .. } if redact.hides_errors() => "Errors",
+            _ => return Ok(()),
+        };
+        Err(Trouble::Forbidden(format!(
+            "{hidden} are redacted here, so they cannot be searched: an answer would tell what is hidden."
+        )))
     }
 
     /// A page of jobs as it may be shown.
     pub(crate) fn redacted(&self, name: &QueueName, mut page: Page) -> Page {
         page.jobs.iter_mut().for_each(|row| self.dashboard.redact.row(name, row));
         page
+    }
+
+    /// What jobs did in this time, as it may be shown.
+    pub(crate) async fn activity(&self, operator: &Operator, span: Duration) -> Result<Activity, OperateError> {
+        let mut activity = operator.activity(span).await?;
+        self.dashboard.redact.activity(operator.name(), &mut activity);
+        Ok(activity)
     }
 
     /// A job as it may be shown.

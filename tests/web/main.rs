@@ -10,6 +10,7 @@ mod health;
 mod lately;
 mod pages;
 mod processes;
+mod redact;
 #[cfg(feature = "cli")]
 mod serve;
 

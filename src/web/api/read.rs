@@ -39,7 +39,7 @@ pub(crate) async fn activity(
 ) -> Result<Json<Activity>, Trouble> {
     let operator = visit.operator(&path.0, &path.1).await?;
     let over = fields.one("over").map(parse_span).transpose().map_err(Trouble::Unusable)?.unwrap_or(OVER);
-    Ok(Json(operator.activity(over).await?))
+    Ok(Json(visit.activity(&operator, over).await?))
 }
 
 pub(crate) async fn processes(visit: Visit, path: Path<(String, String)>) -> Result<Json<Vec<Process>>, Trouble> {

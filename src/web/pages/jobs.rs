@@ -69,7 +69,9 @@ fn search(visit: &Visit, operator: &Operator, given: &Fields, wanted: &Filter) -
             details open[open] {
                 summary { "More filters" }
                 div class="fields" {
-                    label { "Error contains" input name="error" value=[value("error")] autocomplete="off"; }
+                    @if !visit.dashboard.redact.hides_errors() {
+                        label { "Error contains" input name="error" value=[value("error")] autocomplete="off"; }
+                    }
                     @if !operator.is_binary() && !visit.dashboard.redact.is_set() {
                         label { "Params fulfil"
                             input name="params" value=[value("params")] placeholder="$.size > 10" autocomplete="off"; }

@@ -50,7 +50,7 @@ impl Span {
 /// The time that is asked for, and what happened in it.
 pub(crate) async fn lately(visit: &Visit, operator: &Operator, span: Span) -> Markup {
     let name = operator.name();
-    let told = operator.activity(span.length()).await;
+    let told = visit.activity(operator, span.length()).await;
     html! {
         section id="lately" data-live {
             div class="head" {
