@@ -18,9 +18,12 @@ mod chromium;
 use support::TestDb;
 
 /// What each picture is called, and what it shows.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 11] = [
     ("queues", ""),
+    ("processes", "processes"),
     ("queue", "queues/public/mails"),
+    ("queue-day", "queues/public/mails?over=1d"),
+    ("queue-processes", "queues/public/mails/processes"),
     ("queue-empty", "queues/public/invoices"),
     ("jobs", "queues/public/mails/jobs"),
     ("jobs-filtered", "queues/public/mails/jobs?state=FAILED&type=SendEmail&error=refused"),
@@ -69,6 +72,6 @@ async fn picture(browser: &Client, url: &str, width: u32, theme: &str) -> Vec<u8
     let size = browser.execute(size, Vec::new()).await.unwrap();
     assert_eq!(size[0].as_u64(), Some(width.into()), "{url} is wider than the window");
     let height = size[1].as_u64().and_then(|height| u32::try_from(height).ok()).unwrap();
-    chromium::look(browser, width, height.clamp(300, 1_500), theme).await.unwrap();
+    chromium::look(browser, width, height.clamp(300, 3_000), theme).await.unwrap();
     browser.screenshot().await.unwrap()
 }

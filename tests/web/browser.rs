@@ -7,6 +7,7 @@ use fantoccini::{Client, Locator, elements::Element, error::CmdError};
 use crate::{
     bench::{Bench, HOSTILE},
     chromium::{look, with_browser},
+    lately::LATELY,
 };
 
 const JOBS: &str = "queues/public/jobs/jobs";
@@ -96,12 +97,18 @@ async fn every_action_works_by_its_buttons_with_and_without_the_script() {
 async fn hostile_jobs_are_text_on_every_page_and_no_page_is_wider_than_its_window() {
     let bench = Bench::open().await;
     let find = serde_urlencoded::to_string([("error", HOSTILE), ("type", HOSTILE)]).unwrap();
+    let named = "UPDATE job_queue_nodes SET name = jobs.notify || ':1 (' || jobs.notify || ')' FROM jobs WHERE id = 7;
+                 UPDATE jobs SET params = jsonb_build_object('type', other.notify) FROM jobs AS other WHERE jobs.id = 4 AND other.id = 7";
+    bench.sql.batch_execute(&format!("{LATELY} {named}")).await.unwrap();
     with_browser(true, async |browser| {
         for (width, theme) in [(1280, "light"), (375, "dark")] {
             look(browser, width, 800, theme).await.unwrap();
             for path in [
                 "",
+                "processes",
                 "queues/public/jobs",
+                "queues/public/jobs?over=1d",
+                "queues/public/jobs/processes",
                 JOBS,
                 &format!("{JOBS}/7"),
                 &format!("{JOBS}?{find}"),
@@ -120,6 +127,93 @@ async fn hostile_jobs_are_text_on_every_page_and_no_page_is_wider_than_its_windo
                 }
             }
         }
+    })
+    .await;
+    bench.end().await;
+}
+
+/// How wide and how high a thing is shown.
+async fn size(browser: &Client, selector: &str) -> (f64, f64) {
+    let (_, _, width, height) = with(browser, selector, async |element| element.rectangle().await).await;
+    (width, height)
+}
+
+#[actix::test]
+async fn plots_and_their_figures_can_be_read_at_every_width_with_and_without_the_script() {
+    let bench = Bench::open().await;
+    bench.sql.batch_execute(LATELY).await.unwrap();
+    for script in [true, false] {
+        with_browser(script, async |browser| {
+            for (width, theme) in [(1280, "dark"), (375, "light")] {
+                look(browser, width, 1000, theme).await.unwrap();
+                open(browser, &bench, "").await;
+                let (wide, high) = size(browser, ".spark svg").await;
+                assert!(wide > 250.0 && high > 30.0, "{wide} x {high}");
+                click(browser, ".card h2 a").await;
+                for (span, step, most) in [("hour", "minute", "120"), ("day", "quarter of an hour", "360")] {
+                    click(browser, &format!(".switch a[href$='over=1{}']", &span[..1])).await;
+                    let heading = format!("//h2[text()='In the last {span}']");
+                    browser.wait().for_element(Locator::XPath(&heading)).await.unwrap();
+                    for nth in 1..=3 {
+                        let (wide, high) = size(browser, &format!(".plots .plot:nth-child({nth}) svg")).await;
+                        assert!(wide > 200.0 && wide < f64::from(width) && high > 100.0, "{span}: {wide} x {high}");
+                    }
+                    for shape in ["rect.completed", "rect.failed", "path.line.in", "path.line.p50", "path.line.p99"] {
+                        let (wide, high) = size(browser, &format!(".plots {shape}")).await;
+                        assert!(wide + high > 0.0, "{span}: {shape} is not to be seen");
+                    }
+                    assert!(text(browser, "#lately .plot").await.contains(&format!("Jobs in each {step}")));
+                    click(browser, "#throughput-figures summary").await;
+                    let figures = text(browser, "#throughput-figures table").await;
+                    assert!(figures.contains("Completed") && figures.contains(most), "{span}: {figures}");
+                    let bars = text(browser, "#lately").await;
+                    assert!(bars.contains("smtp # is away") && bars.contains(HOSTILE), "{span}: {bars}");
+                }
+            }
+        })
+        .await;
+    }
+    bench.end().await;
+}
+
+#[actix::test]
+async fn processes_lead_to_their_jobs_with_and_without_the_script() {
+    let bench = Bench::open().await;
+    for script in [true, false] {
+        with_browser(script, async |browser| {
+            look(browser, 375, 1000, "dark").await.unwrap();
+            open(browser, &bench, "").await;
+            click(browser, ".top a[href$=processes]").await;
+            let card = text(browser, ".process").await;
+            for told in ["host:77", "worker", "alive", "in progress", "reserved"] {
+                assert!(card.contains(told), "{told}: {card}");
+            }
+            click(browser, ".process td a[href$='/processes']").await;
+            assert_eq!(text(browser, "h1").await, "Processes of jobs");
+            click(browser, ".process a[href*='state=IN_PROGRESS']").await;
+            let listed = text(browser, "#jobs").await;
+            assert!(listed.contains('4') && !listed.contains("Nothing"), "{listed}");
+            click(browser, "td.main a").await;
+            assert_eq!(text(browser, "h1").await, "Job 4");
+        })
+        .await;
+    }
+    bench.end().await;
+}
+
+#[actix::test]
+async fn what_is_opened_stays_open_while_the_page_keeps_itself_current() {
+    let bench = Bench::open().await;
+    bench.sql.batch_execute(LATELY).await.unwrap();
+    with_browser(true, async |browser| {
+        look(browser, 1280, 1000, "light").await.unwrap();
+        open(browser, &bench, "queues/public/jobs").await;
+        click(browser, "#waited-figures summary").await;
+        browser.execute("document.activeElement.blur()", Vec::new()).await.unwrap();
+        bench.sql.batch_execute("UPDATE job_queue_activity SET completed = completed + 1000").await.unwrap();
+        let changed = Locator::XPath("//section[@id='lately']//b[text()='12,480']");
+        browser.wait().at_most(Duration::from_secs(30)).for_element(changed).await.unwrap();
+        assert!(css(browser, "#waited-figures table").await.is_displayed().await.unwrap());
     })
     .await;
     bench.end().await;

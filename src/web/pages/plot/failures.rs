@@ -39,8 +39,8 @@ pub(crate) fn by_type(visit: &Visit, name: &QueueName, types: &[TypeActivity]) -
                                     None => { (kind(None)) }
                                 }
                             }
-                            td class="number" { (thousands(one.failed)) }
-                            td class="number" { (share(one.failed, one.completed)) }
+                            td class="number" data-label="failed" { (thousands(one.failed)) }
+                            td class="number" data-label="share" { (share(one.failed, one.completed)) }
                             td class="length" { (length(one.failed, most)) }
                         }
                     }
@@ -62,7 +62,7 @@ pub(crate) fn by_error(visit: &Visit, name: &QueueName, reasons: &[Reason], now:
                         tr {
                             td class="whole" { bdi class="error" { (reason.error) } }
                             td class="type" { (kind(reason.kind.as_deref())) }
-                            td class="number" { (thousands(reason.failures)) }
+                            td class="number" data-label="failed" { (thousands(reason.failures)) }
                             td { a href=(visit.job(name, reason.last_id)) { "job " (reason.last_id) } ", " (ago(reason.last_at, now)) }
                             td class="length" { (length(reason.failures, most)) }
                         }
