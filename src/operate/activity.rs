@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use super::{
     OperateError, Operator,
-    steps::{Read, Step, Steps, Throughput},
+    steps::{Read, Seen, Step, Steps, Throughput},
 };
 use crate::{error::DatabaseError, run::journal::Histogram};
 
@@ -101,16 +101,15 @@ impl Operator {
     /// The database could not be asked.
     pub async fn activity(&self, span: Duration) -> Result<Activity, OperateError> {
         let steps = Steps::of(span);
-        let sql = self.fill(include_str!("../../sql/operate/activity.sql"), |_| None);
-        let (rows, failures) = futures_util::try_join!(self.minutes(&sql, steps), self.reasons(span))?;
-        let cut = i64::try_from(rows.len()).is_ok_and(|rows| rows >= ROWS);
-        let read = Read::of(&rows, steps, cut);
+        let asked = self.minutes(include_str!("../../sql/operate/activity.sql"), steps);
+        let (rows, failures) = futures_util::try_join!(asked, self.reasons(span))?;
+        let read = Read::of(&rows, steps);
         Ok(Activity {
             now: read.now,
             since: read.since,
             step_seconds: steps.length.num_seconds(),
             steps: read.steps(),
-            types: types(read.rows()),
+            types: types(read.seen()),
             failures,
         })
     }
@@ -122,14 +121,14 @@ impl Operator {
     /// The database could not be asked.
     pub async fn throughput(&self, span: Duration) -> Result<Vec<Throughput>, OperateError> {
         let steps = Steps::of(span);
-        let sql = self.fill(include_str!("../../sql/operate/throughput.sql"), |_| None);
-        let rows = self.minutes(&sql, steps).await?;
-        let cut = rows.iter().map(|row| row.get::<_, i64>("rows")).sum::<i64>() >= ROWS;
-        Ok(Read::of(&rows, steps, cut).throughput())
+        let rows = self.minutes(include_str!("../../sql/operate/throughput.sql"), steps).await?;
+        Ok(Read::of(&rows, steps).throughput())
     }
 
     async fn minutes(&self, sql: &str, steps: Steps) -> Result<Vec<Row>, DatabaseError> {
-        self.ask("look what jobs did", sql, &[(&steps.seconds(), Type::FLOAT8), (&ROWS, Type::INT8)]).await
+        let minutes = self.fill(include_str!("../../sql/operate/minutes.sql"), |_| None);
+        let sql = self.fill(sql, |hole| (hole == "minutes").then(|| minutes.clone()));
+        self.ask("look what jobs did", &sql, &[(&steps.seconds(), Type::FLOAT8), (&ROWS, Type::INT8)]).await
     }
 
     async fn reasons(&self, span: Duration) -> Result<Vec<Reason>, DatabaseError> {
@@ -140,18 +139,18 @@ impl Operator {
     }
 }
 
-fn types<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<TypeActivity> {
+fn types<'a>(seen: impl Iterator<Item = &'a Seen<'a>>) -> Vec<TypeActivity> {
     let mut types: BTreeMap<&str, (TypeActivity, Histogram, Histogram)> = BTreeMap::new();
-    for row in rows {
-        let kind: &str = row.get("kind");
-        let empty = TypeActivity { kind: named(kind), started: 0, completed: 0, failed: 0, waited: None, ran: None };
+    for seen in seen {
+        let empty =
+            || TypeActivity { kind: named(seen.kind), started: 0, completed: 0, failed: 0, waited: None, ran: None };
         let (sum, waited, ran) =
-            types.entry(kind).or_insert_with(|| (empty, Histogram::default(), Histogram::default()));
-        sum.started += row.get::<_, i64>("started");
-        sum.completed += row.get::<_, i64>("completed");
-        sum.failed += row.get::<_, i64>("failed");
-        waited.add(&Histogram(row.get("waited")));
-        ran.add(&Histogram(row.get("ran")));
+            types.entry(seen.kind).or_insert_with(|| (empty(), Histogram::default(), Histogram::default()));
+        sum.started += seen.started;
+        sum.completed += seen.completed;
+        sum.failed += seen.failed;
+        waited.add(&seen.waited);
+        ran.add(&seen.ran);
     }
     let mut types: Vec<_> = types
         .into_values()

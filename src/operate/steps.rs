@@ -63,8 +63,20 @@ pub(super) struct Read<'a> {
     /// From when on it is whole.
     pub(super) since: DateTime<Utc>,
     /// By their minutes; those before `since` tell only the counter.
-    rows: BTreeMap<DateTime<Utc>, Vec<&'a Row>>,
+    minutes: BTreeMap<DateTime<Utc>, Vec<Seen<'a>>>,
     steps: Steps,
+}
+
+/// What jobs of a type did in a minute.
+pub(super) struct Seen<'a> {
+    pub(super) kind: &'a str,
+    pub(super) started: i64,
+    pub(super) completed: i64,
+    pub(super) failed: i64,
+    pub(super) waited: Histogram,
+    pub(super) ran: Histogram,
+    /// The table's counter by then.
+    inserted: i64,
 }
 
 impl Steps {
@@ -84,48 +96,48 @@ impl Steps {
 }
 
 impl<'a> Read<'a> {
-    /// Takes the rows, the latest first; of so many at most that the earliest minute may not be all there.
-    pub(super) fn of(rows: &'a [Row], steps: Steps, cut: bool) -> Self {
-        let (now, mut since) = match rows.first() {
-            Some(row) => (row.get("now"), row.get("since")),
+    /// Takes the rows, in whatever order.
+    pub(super) fn of(rows: &'a [Row], steps: Steps) -> Self {
+        let (now, mut since, cut) = match rows.first() {
+            Some(row) => (row.get("now"), row.get("since"), row.get("cut")),
             // A row comes always.
-            None => (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH),
+            None => (DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH, false),
         };
-        let mut minutes: BTreeMap<DateTime<Utc>, Vec<&Row>> = BTreeMap::new();
+        let mut minutes: BTreeMap<DateTime<Utc>, Vec<Seen<'_>>> = BTreeMap::new();
         for row in rows {
             if let Some(minute) = row.get("minute") {
-                minutes.entry(minute).or_default().push(row);
+                minutes.entry(minute).or_default().push(Seen::of(row));
             }
         }
-        if let Some(earliest) = minutes.keys().next().filter(|earliest| cut && **earliest >= since) {
-            // The first step that begins later is whole.
+        if let Some(earliest) = minutes.keys().next().filter(|_| cut) {
+            // The first step that begins later is whole, and begins with a minute whose predecessor is known.
             let passed = (*earliest - since).num_seconds() / steps.length.num_seconds() + 1;
             since += steps.length * i32::try_from(passed).unwrap_or(i32::MAX);
         }
-        Self { now, since, rows: minutes, steps }
+        Self { now, since, minutes, steps }
     }
 
-    /// The rows of the time that is told of.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &'a Row> {
-        self.rows.range(self.since..).flat_map(|(_, rows)| rows.iter().copied())
+    /// What was seen in the time that is told of.
+    pub(super) fn seen(&self) -> impl Iterator<Item = &Seen<'a>> {
+        self.minutes.range(self.since..).flat_map(|(_, seen)| seen)
     }
 
     /// How many jobs came in and went out, step by step.
     pub(super) fn throughput(&self) -> Vec<Throughput> {
         let mut told = self.empty();
         let mut before = None;
-        for (minute, rows) in &self.rows {
-            let counter = rows.iter().map(|row| row.get::<_, i64>("inserted")).max();
+        for (minute, seen) in &self.minutes {
+            let counter = seen.iter().map(|seen| seen.inserted).max();
             // The server's counters may have been reset in between.
             let inserted = before.zip(counter).map(|(before, counter): (i64, i64)| counter - before);
             before = counter;
             let Some(step) = self.place(*minute).and_then(|place| told.get_mut(place)) else { continue };
             let inserted = inserted.filter(|inserted| *inserted >= 0);
             step.inserted = step.inserted.zip(inserted).map(|(sum, inserted)| sum + inserted);
-            for row in rows {
-                step.started += row.get::<_, i64>("started");
-                step.completed += row.get::<_, i64>("completed");
-                step.failed += row.get::<_, i64>("failed");
+            for seen in seen {
+                step.started += seen.started;
+                step.completed += seen.completed;
+                step.failed += seen.failed;
             }
         }
         told
@@ -134,10 +146,11 @@ impl<'a> Read<'a> {
     /// The same with times.
     pub(super) fn steps(&self) -> Vec<Step> {
         let mut times = vec![(Histogram::default(), Histogram::default()); self.empty().len()];
-        for row in self.rows() {
-            if let Some((waited, ran)) = self.place(row.get("minute")).and_then(|place| times.get_mut(place)) {
-                waited.add(&Histogram(row.get("waited")));
-                ran.add(&Histogram(row.get("ran")));
+        for (minute, seen) in self.minutes.range(self.since..) {
+            let Some((waited, ran)) = self.place(*minute).and_then(|place| times.get_mut(place)) else { continue };
+            for seen in seen {
+                waited.add(&seen.waited);
+                ran.add(&seen.ran);
             }
         }
         let step = |(throughput, (waited, ran)): (_, (Histogram, Histogram))| Step {
@@ -157,6 +170,20 @@ impl<'a> Read<'a> {
     fn place(&self, minute: DateTime<Utc>) -> Option<usize> {
         let passed = (minute >= self.since).then(|| (minute - self.since).num_seconds())?;
         usize::try_from(passed / self.steps.length.num_seconds()).ok()
+    }
+}
+
+impl<'a> Seen<'a> {
+    fn of(row: &'a Row) -> Self {
+        Self {
+            kind: row.get("kind"),
+            started: row.get("started"),
+            completed: row.get("completed"),
+            failed: row.get("failed"),
+            waited: Histogram(row.get("waited")),
+            ran: Histogram(row.get("ran")),
+            inserted: row.get("inserted"),
+        }
     }
 }
 

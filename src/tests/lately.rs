@@ -9,7 +9,7 @@ use super::Table;
 use crate::{
     job::ParamsKind,
     operate::{Operator, Throughput},
-    store::fill,
+    store::fill_more,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -122,7 +122,11 @@ async fn no_question_of_the_dashboard_scans_a_table() {
         (include_str!("../../sql/operate/held.sql"), vec![(&most as _, Type::INT8)]),
         (include_str!("../../sql/operate/depth.sql"), vec![(&most as _, Type::INT8)]),
     ] {
-        let sql = format!("EXPLAIN {}", fill(sql, &table.store.name, ParamsKind::Json));
+        let fill = |sql, hole: &str| {
+            fill_more(sql, &table.store.name, ParamsKind::Json, |name| (name == "minutes").then(|| hole.to_owned()))
+        };
+        let minutes = fill(include_str!("../../sql/operate/minutes.sql"), "");
+        let sql = format!("EXPLAIN {}", fill(sql, &minutes));
         let plan = table.client.query_typed(&sql, &parameters).await.unwrap();
         let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
         let scans: Vec<_> = plan.iter().filter(|line| line.contains("Seq Scan")).collect();
