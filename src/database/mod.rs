@@ -45,7 +45,7 @@ pub(crate) use {
 
 use {
     listener::Listener,
-    plans::STEER,
+    plans::Steering,
     pool::{Connect, Pools},
     url::ConnectionString,
 };
@@ -237,14 +237,17 @@ impl Database {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
         let mut connection = self.get(lane, attempted).await?;
-        let plans = if recurs { connection.plans() } else { Plans::default() };
+        let plans = if recurs { connection.plans() } else { Plans::none() };
         // Connections that are lent to callers are planned for as the server is set.
-        let steer = !matches!(lane, Lane::Work) && connection.steer_once();
+        let ours = !matches!(lane, Lane::Work);
+        let plans = if ours { plans.steered() } else { plans };
+        let steering = if recurs { Steering::Recurring } else { Steering::Once };
+        let steer = ours.then(|| connection.steer(steering)).flatten();
         let client: &Client = &connection;
         let asked = async {
-            if steer {
+            if let Some(steer) = steer {
                 let (steered, answer) =
-                    futures_util::join!(client.batch_execute(STEER), plans.query(client, sql, parameters));
+                    futures_util::join!(client.batch_execute(steer), plans.query(client, sql, parameters));
                 if let Err(error) = steered {
                     // The statement has taken effect all the same, or tells itself why not.
                     log::debug!("could not steer the planner: {}", crate::text::line(&error));

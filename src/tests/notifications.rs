@@ -120,7 +120,7 @@ async fn completion_retry_and_failure_announce_the_jobs_payload_in_the_transacti
     let completion = handler.transaction().await.unwrap();
     table
         .store
-        .begin_completion(&completion, &crate::database::Plans::default(), in_transaction)
+        .begin_completion(&completion, &crate::database::Plans::none(), in_transaction)
         .await
         .unwrap()
         .unwrap();
