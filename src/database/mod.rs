@@ -22,7 +22,7 @@ use postgres_types::{ToSql, Type};
 use tokio::runtime::Handle;
 use tokio_postgres::{AsyncMessage, Client, Config, Row};
 
-use crate::error::DatabaseError;
+use crate::{error::DatabaseError, logs, text::Cause};
 
 #[cfg(feature = "tls-rustls")]
 use tls::connector;
@@ -247,7 +247,8 @@ impl Database {
                     futures_util::join!(client.batch_execute(STEER), plans.query(client, sql, parameters));
                 if let Err(error) = steered {
                     // The statement has taken effect all the same, or tells itself why not.
-                    log::debug!("could not steer the planner: {}", crate::text::line(&error));
+                    let cause = Cause(&error);
+                    log::debug!(target: logs::DATABASE, error:% = cause; "could not steer the planner: {cause}");
                 }
                 answer
             } else {
