@@ -22,7 +22,7 @@ use postgres_types::{ToSql, Type};
 use tokio::runtime::Handle;
 use tokio_postgres::{AsyncMessage, Client, Config, Row};
 
-use crate::error::DatabaseError;
+use crate::{error::DatabaseError, logs, text::Cause};
 
 #[cfg(feature = "tls-rustls")]
 use tls::connector;
@@ -206,6 +206,12 @@ impl Database {
         self.inner.connect.get(lane, attempted).await
     }
 
+    /// Has plans kept from now on, as a listener does once it has heard that sessions stay with their connections.
+    #[cfg(test)]
+    pub(crate) fn trust_sessions(&self) {
+        self.inner.connect.trust_sessions();
+    }
+
     /// Runs one statement of the library's own; one that does not answer is given up with its connection.
     pub(crate) async fn query(
         &self,
@@ -250,7 +256,8 @@ impl Database {
                     futures_util::join!(client.batch_execute(steer), plans.query(client, sql, parameters));
                 if let Err(error) = steered {
                     // The statement has taken effect all the same, or tells itself why not.
-                    log::debug!("could not steer the planner: {}", crate::text::line(&error));
+                    let cause = Cause(&error);
+                    log::debug!(target: logs::DATABASE, error:% = cause; "could not steer the planner: {cause}");
                 }
                 answer
             } else {

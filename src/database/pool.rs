@@ -21,7 +21,7 @@ use tokio_postgres::{
 };
 
 use super::plans::{Plans, Steering, VIGILANCE};
-use crate::error::DatabaseError;
+use crate::{error::DatabaseError, logs, text::Cause};
 
 /// Which of the pools a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,11 @@ impl Connection {
             && let Err(error) = self.0.client().batch_execute(VIGILANCE).await
         {
             // What follows tells itself whether the connection is of any use.
-            log::debug!("could not have the server look after a connection: {}", crate::text::line(&error));
+            let cause = Cause(&error);
+            log::debug!(
+                target: logs::DATABASE, error:% = cause;
+                "could not have the server look after a connection: {cause}"
+            );
         }
     }
 
@@ -445,7 +449,8 @@ impl LastFailure {
 
 impl ErrorSink<Error> for LastFailure {
     fn sink(&self, error: Error) {
-        log::debug!("could not connect to the database: {error}");
+        let cause = Cause(&error);
+        log::debug!(target: logs::DATABASE, error:% = cause; "could not connect to the database: {cause}");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
     }
 
