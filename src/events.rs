@@ -11,7 +11,7 @@ use std::{
 
 use actix::{Message, Recipient};
 
-use crate::job::State;
+use crate::{job::State, logs};
 
 /// Something that happened to a job in this process; see [`QueueBuilder::on_event`](crate::QueueBuilder::on_event).
 ///
@@ -114,10 +114,17 @@ impl Events {
     pub(crate) fn tell(&self, queue: &str, id: i64, kind: Option<&str>, attempt: i32, happened: &Happened) {
         for Hearer { recipient, missed } in self.0.iter() {
             let lost = missed.swap(0, Ordering::AcqRel);
-            let (queue, kind, happened) = (queue.to_owned(), kind.map(str::to_owned), happened.clone());
-            if recipient.try_send(JobEvent { queue, id, kind, attempt, happened, missed: lost }).is_err() {
+            let event = JobEvent {
+                queue: queue.to_owned(),
+                id,
+                kind: kind.map(str::to_owned),
+                attempt,
+                happened: happened.clone(),
+                missed: lost,
+            };
+            if recipient.try_send(event).is_err() {
                 missed.fetch_add(lost + 1, Ordering::AcqRel);
-                log::debug!("a recipient of events does not keep up, or is gone");
+                log::debug!(target: logs::ACTORS, queue, job = id, type = kind, attempt; "a recipient of events does not keep up, or is gone");
             }
         }
     }

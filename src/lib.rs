@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod handler;
 mod job;
+pub mod logs;
 mod metrics;
 mod migrate;
 mod name;

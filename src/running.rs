@@ -10,9 +10,9 @@ use actix::{Actor, Addr};
 
 use crate::{
     actors::{Drain, Halt, SupervisorActor, Threads},
-    error::{ConfigError, StartError},
+    error::{ConfigError, DatabaseError, StartError},
     handler::Handlers,
-    metrics,
+    logs, metrics,
     queue::Queue,
     run::{
         caught::watch_places,
@@ -24,7 +24,7 @@ use crate::{
         whereabouts,
     },
     store::Verdict,
-    text,
+    text::Cause,
 };
 
 /// Queues to start together: they share threads and connections, and end under one deadline.
@@ -89,7 +89,8 @@ impl Queues {
                 move |_| SupervisorActor::new(shared, handlers, threads, control, table)
             });
             shared.store.database.io().spawn(journal::keep(Arc::clone(&shared)));
-            log::info!("queue {} runs here as process {}", shared.store.name, shared.node.number());
+            let (queue, node) = (&*shared.store.label, shared.node.number());
+            log::info!(target: logs::QUEUE, queue, node; "queue {queue} runs here as process {node}");
             running.push(RunningQueue { shared, supervisor });
         }
         Ok(Running { queues: running, threads })
@@ -185,7 +186,7 @@ impl Running {
         each(&self.queues, RunningQueue::end).await;
         let stuck = self.threads.stop(Duration::from_secs(1)).await;
         if stuck > 0 {
-            log::warn!("{stuck} arbiters did not end: their handlers block the thread");
+            log::warn!(target: logs::QUEUE, arbiters = stuck; "{stuck} arbiters did not end: their handlers block the thread");
         }
 
         let mut report = ShutdownReport { unreserved: unreserved + late, left, ..ShutdownReport::default() };
@@ -196,7 +197,8 @@ impl Running {
             report.returned += returned - before[2];
             report.left += unsettled - before[3];
         }
-        log::info!("shut down: {report}");
+        let ShutdownReport { completed, failed, returned, unreserved, left } = report;
+        log::info!(target: logs::QUEUE, completed, failed, returned, unreserved, left; "shut down: {report}");
         report
     }
 }
@@ -231,7 +233,8 @@ impl RunningQueue {
 
     async fn stop_claiming(&self) {
         if self.supervisor.send(Drain).await.is_err() {
-            log::error!("queue {}: the supervisor was gone before the shutdown", self.shared.store.name);
+            let queue = &*self.shared.store.label;
+            log::error!(target: logs::ACTORS, queue; "queue {queue}: the supervisor was gone before the shutdown");
             self.shared.draining.cancel();
         }
     }
@@ -241,7 +244,7 @@ impl RunningQueue {
         match self.shared.give_back(None, Vec::new()).await {
             Ok(returned) => returned,
             Err(error) => {
-                log::warn!("{}; its reservations lapse by themselves", text::line(&error));
+                self.tell(&error, "what was claimed and not started is available once this process counts as dead");
                 0
             }
         }
@@ -262,7 +265,7 @@ impl RunningQueue {
         let outcomes = match shared.store.settle(&stuck).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                log::warn!("{}", text::line(&error));
+                self.tell(&error, "its running jobs are available once this process counts as dead");
                 return u64::try_from(stuck.len()).unwrap_or(u64::MAX);
             }
         };
@@ -275,10 +278,17 @@ impl RunningQueue {
     async fn end(&self) {
         journal::flush(&self.shared).await;
         if let Err(error) = self.shared.store.retire_node(self.shared.node.number()).await {
-            log::debug!("{}", text::line(&error));
+            let (queue, cause) = (&*self.shared.store.label, Cause(&error));
+            log::debug!(target: logs::DATABASE, queue, error:% = cause; "{cause}");
         }
         if self.supervisor.send(Halt).await.is_err() {
-            log::debug!("queue {}: the supervisor is gone", self.shared.store.name);
+            log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "the supervisor is gone");
         }
+    }
+
+    /// The database did not do what a shutdown asks of it.
+    fn tell(&self, error: &DatabaseError, so: &str) {
+        let (queue, node, cause) = (&*self.shared.store.label, self.shared.node.number(), Cause(error));
+        log::warn!(target: logs::QUEUE, queue, node, error:% = cause; "{cause}; {so}");
     }
 }

@@ -1,6 +1,9 @@
 //! Errors as text that PostgreSQL can keep and people can read.
 
-use std::error::Error;
+use std::{
+    error::Error,
+    fmt::{self, Write},
+};
 
 /// Longer texts are cut: an error is to be read by people.
 const LONGEST: usize = 8 * 1024;
@@ -22,9 +25,46 @@ pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
     texts
 }
 
-/// The same in one line, for a log.
+/// The same in one text.
 pub(crate) fn line(error: &dyn Error) -> String {
     chain(error).join(": ")
+}
+
+/// An error and its causes as the log has them.
+pub(crate) struct Cause<'a>(pub(crate) &'a dyn Error);
+
+impl fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        OneLine(&chain(self.0)).fmt(f)
+    }
+}
+
+/// A chain of errors as the log has it: of each the first line, for what PostgreSQL says in the others may quote a row.
+pub(crate) struct OneLine<'a>(pub(crate) &'a [String]);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, text) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str(": ")?;
+            }
+            let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            Printable(first).fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// A text that cannot pass for another line of the log, nor move a terminal's cursor.
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            letter if letter.is_control() => write!(f, "{}", letter.escape_default()),
+            letter => f.write_char(letter),
+        })
+    }
 }
 
 /// Errors of one kind as one text: the first line, with a mark for each word that has a digit in it, cut where people have
@@ -78,6 +118,14 @@ mod tests {
         assert_eq!(one, normalised("user 0-1: timeout after 4s (at src/a.rs:1:2)"));
         assert_eq!(normalised(&"é".repeat(1_000)).chars().count(), 201);
         assert_eq!(normalised(""), "");
+    }
+
+    #[test]
+    fn the_log_has_the_first_line_of_each_error_and_no_row_that_the_server_quotes() {
+        let chain = ["db error", "ERROR: no\u{1b}pe\nDETAIL: Failing row contains (7, secret).", "\n\nlast\r\n"];
+
+        assert_eq!(OneLine(&chain.map(str::to_owned)).to_string(), "db error: ERROR: no\\u{1b}pe: last");
+        assert_eq!(OneLine(&[]).to_string(), "");
     }
 
     #[test]

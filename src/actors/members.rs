@@ -1,11 +1,14 @@
 //! How the actors of one queue find each other, although each may be replaced.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use actix::{Addr, Message};
 
 use super::{poller::PollerActor, producer::ProducerActor, supervisor::SupervisorActor};
-use crate::run::demand::WorkerId;
+use crate::{logs, run::demand::WorkerId};
 
 /// A mailbox that takes all: demand is the bound on work, and a message that does not fit would be lost.
 pub(crate) const MAILBOX: usize = 1 << 20;
@@ -55,6 +58,16 @@ pub(crate) enum Member {
     Worker(WorkerId),
 }
 
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Member::Producer => f.write_str("the producer"),
+            Member::Poller => f.write_str("the poller"),
+            Member::Worker(id) => write!(f, "worker {}", id.0),
+        }
+    }
+}
+
 /// An actor is gone, whether it stopped, panicked, or its arbiter ended.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -78,7 +91,7 @@ impl Drop for Lifeline {
     fn drop(&mut self) {
         if self.supervisor.try_send(Died(self.member)).is_err() {
             // Without its supervisor the queue has ended.
-            log::debug!("{:?} ended after its supervisor", self.member);
+            log::debug!(target: logs::ACTORS, "{} ended after its supervisor", self.member);
         }
     }
 }

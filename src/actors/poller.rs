@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::DatabaseError,
-    metrics,
+    logs, metrics,
     run::{backoff::reconnect_delay, care, node::BEATS, reach::Reach, shared::Shared, wake},
     store::{Since, Swept},
 };
@@ -90,28 +90,28 @@ impl PollerActor {
         let swept = match swept {
             Ok(swept) => swept,
             Err(error) => {
-                self.shared.tally.away(&error);
+                self.shared.away(&error);
                 self.sweep_within(reconnect_delay(self.failures), ctx);
                 self.failures = self.failures.saturating_add(1);
                 return;
             }
         };
         self.failures = 0;
-        self.shared.tally.back(&self.shared.store.label);
+        self.shared.back();
         if swept.rescued + swept.failed > 0 {
-            metrics::rescued(&self.shared.store.label, swept.rescued, swept.failed);
+            let Swept { rescued, failed, .. } = swept;
+            let (queue, node) = (&*self.shared.store.label, self.shared.node.number());
+            metrics::rescued(queue, rescued, failed);
             log::warn!(
-                "queue {}: {} jobs of dead processes or lapsed holds are available again, {} are failed",
-                self.shared.store.name,
-                swept.rescued,
-                swept.failed
+                target: logs::QUEUE, queue, node, rescued, failed;
+                "queue {queue}: {rescued} jobs of dead processes or lapsed holds are available again, {failed} are failed"
             );
         }
         if (swept.available || swept.activated + swept.rescued > 0)
             && let Some(producer) = self.members.producer()
             && producer.try_send(Look).is_err()
         {
-            log::debug!("the producer is being replaced");
+            log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "the producer is being replaced");
         }
         let mut pause = wake::after_sweep(&swept, self.shared.settings.poll_interval);
         if let Some(whole) = self.reach.swept(since, &swept, began, Instant::now()) {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     database::{Horizon, Signal, Subscription},
     error::DatabaseError,
-    metrics,
+    logs, metrics,
     run::{
         ahead::Ahead,
         backoff::reconnect_delay,
@@ -141,7 +141,7 @@ impl ProducerActor {
                 && let Some(poller) = poller
                 && poller.try_send(Sweep).is_err()
             {
-                log::debug!("the poller is being replaced");
+                log::debug!(target: logs::ACTORS, queue = &*store.label; "the poller is being replaced");
             }
             if let Some(kept) = unsure {
                 // Whatever is known of them too is performed by one of those that come to hold it, or by nobody.
@@ -171,7 +171,7 @@ impl ProducerActor {
         let Claim { jobs, due_in, sight, paused, .. } = match claim {
             Ok(claim) => claim,
             Err(error) => {
-                self.shared.tally.away(&error);
+                self.shared.away(&error);
                 self.unsure |= error.is_ambiguous();
                 ctx.run_later(reconnect_delay(self.failures), Self::claim);
                 self.failures = self.failures.saturating_add(1);
@@ -180,7 +180,7 @@ impl ProducerActor {
         };
         self.failures = 0;
         self.unsure = false;
-        self.shared.tally.back(&self.shared.store.label);
+        self.shared.back();
         let full = jobs.len() >= wanted;
         self.ahead.put(jobs, full, Instant::now());
         self.give(ctx);
@@ -188,7 +188,7 @@ impl ProducerActor {
         if let Some(poller) = self.members.poller()
             && poller.try_send(Looked { due_in }).is_err()
         {
-            log::debug!("the poller is being replaced");
+            log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "the poller is being replaced");
         }
         if self.demands.total() == 0 {
             // Nobody needs to announce anything while all are busy.
@@ -273,7 +273,7 @@ impl ProducerActor {
         let give_back = async move {
             let given = shared.give_back(ids.as_deref(), kept).await;
             given.map_err(|error| {
-                shared.tally.away(&error);
+                shared.away(&error);
                 ids
             })
         };
@@ -370,7 +370,8 @@ impl StreamHandler<Signal> for ProducerActor {
     }
 
     fn finished(&mut self, _: &mut Self::Context) {
-        log::warn!("queue {} hears no notifications any more and polls", self.shared.store.name);
+        let (queue, node) = (&*self.shared.store.label, self.shared.node.number());
+        log::warn!(target: logs::DATABASE, queue, node; "queue {queue} hears no notifications any more and polls");
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     handler::Handlers,
+    logs,
     run::{
         demand::{WorkerId, shares},
         shared::Shared,
@@ -123,7 +124,11 @@ impl SupervisorActor {
         let thread = match self.threads.get(arbiter) {
             Ok(thread) => thread,
             Err(error) => {
-                log::error!("queue {}: no thread for a worker, trying again: {error}", self.shared.store.name);
+                let (queue, node) = (&*self.shared.store.label, self.shared.node.number());
+                log::error!(
+                    target: logs::ACTORS, queue, node, error:%;
+                    "queue {queue}: no thread for a worker, trying again: {error}"
+                );
                 ctx.notify_later(Seatless { arbiter, slots }, RETRY_SEAT);
                 return;
             }
@@ -143,7 +148,7 @@ impl SupervisorActor {
     fn ask(&self, worker: &Addr<WorkerActor>) {
         if worker.try_send(Ask { epoch: self.epoch }).is_err() {
             // Its lifeline tells that it died, and its replacement is asked.
-            log::debug!("a worker died before it was asked");
+            log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "a worker died before it was asked");
         }
     }
 }
@@ -175,14 +180,19 @@ impl Handler<Died> for SupervisorActor {
         if self.draining {
             return;
         }
-        log::error!("queue {}: {member:?} died and is replaced", self.shared.store.name);
+        let (queue, node) = (&*self.shared.store.label, self.shared.node.number());
+        log::error!(target: logs::ACTORS, queue, node; "queue {queue}: {member} died and is replaced");
         match member {
             Member::Producer => self.start_producer(ctx),
             Member::Poller => self.start_poller(ctx),
             Member::Worker(id) => {
                 let told = self.members.producer().map(|producer| producer.try_send(Forget(id)));
                 if !matches!(told, Some(Ok(()))) {
-                    log::debug!("the producer is being replaced and knows nothing of worker {}", id.0);
+                    let worker = id.0;
+                    log::debug!(
+                        target: logs::ACTORS, queue, worker;
+                        "the producer is being replaced and knows nothing of worker {worker}"
+                    );
                 }
                 if let Some(Seat { arbiter, slots, since, .. }) = self.workers.remove(&id) {
                     if since.elapsed() < RETRY_SEAT {
@@ -211,12 +221,12 @@ impl Handler<Drain> for SupervisorActor {
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
         self.shared.draining.cancel();
-        let producer = self.members.producer();
+        let (producer, queue) = (self.members.producer(), Arc::clone(&self.shared.store.label));
         Box::pin(async move {
             if let Some(producer) = producer
                 && producer.send(StopClaiming).await.is_err()
             {
-                log::debug!("the producer died while it was to stop");
+                log::debug!(target: logs::ACTORS, queue = &*queue; "the producer died while it was to stop");
             }
         })
     }
@@ -231,12 +241,12 @@ impl Handler<Halt> for SupervisorActor {
         if let Some(producer) = self.members.producer()
             && producer.try_send(Halt).is_err()
         {
-            log::debug!("the producer ended before the shutdown did");
+            log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "the producer ended before the shutdown did");
         }
         if let Some(poller) = self.members.poller()
             && poller.try_send(Halt).is_err()
         {
-            log::debug!("the poller ended before the shutdown did");
+            log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "the poller ended before the shutdown did");
         }
         self.members.clear();
         self.workers.clear();

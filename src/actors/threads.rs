@@ -7,7 +7,7 @@ use std::{
 use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::sync::oneshot;
 
-use crate::database::Io;
+use crate::{database::Io, logs};
 
 /// The arbiters that workers are spread over, shared by all queues that were started together.
 pub(crate) struct Threads {
@@ -58,13 +58,13 @@ fn join(arbiter: Arbiter) -> oneshot::Receiver<()> {
     let (tell, ended) = oneshot::channel();
     let waiting = std::thread::Builder::new().name("actix-job-queue-join".to_owned()).spawn(move || {
         if arbiter.join().is_err() {
-            log::debug!("an arbiter ended by a panic");
+            log::debug!(target: logs::ACTORS, "an arbiter ended by a panic");
         }
         // Whoever waited may have lost patience.
         let _ = tell.send(());
     });
     if let Err(error) = waiting {
-        log::warn!("no thread to wait for an arbiter's end: {error}");
+        log::warn!(target: logs::ACTORS, error:%; "no thread to wait for an arbiter's end: {error}");
     }
     ended
 }

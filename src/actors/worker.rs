@@ -10,6 +10,7 @@ use super::{
 use crate::{
     handler::{BatchPerformer, Dispatch, Found},
     job::Reserved,
+    logs,
     perform::{perform, perform_batch},
     run::{
         demand::WorkerId,
@@ -67,7 +68,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if self.0.try_send(Vacated).is_err() {
             // A dead worker's share of the demand is dealt with by its replacement.
-            log::debug!("a job ended after its worker");
+            log::debug!(target: logs::ACTORS, "a job ended after its worker");
         }
     }
 }
@@ -101,7 +102,8 @@ impl WorkerActor {
         let sent = self.members.producer().map(|producer| producer.try_send(demand));
         if !matches!(sent, Some(Ok(()))) {
             // The next producer asks for all the room there is.
-            log::debug!("worker {} has no producer to ask", self.id.0);
+            let (queue, worker) = (&*self.shared.store.label, self.id.0);
+            log::debug!(target: logs::ACTORS, queue, worker; "worker {worker} has no producer to ask");
         }
     }
 

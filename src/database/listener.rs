@@ -21,7 +21,7 @@ use super::{
     pool::{Connect, Lane, Listening},
     subscription::{Ask, Command, Signal, Subscription, answer, release},
 };
-use crate::{name::quote_identifier, run::backoff::reconnect_delay};
+use crate::{logs, name::quote_identifier, run::backoff::reconnect_delay, text::Cause};
 
 /// The way to the task that owns the connection.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Task {
             let why = match self.listen().await {
                 Ok(listening) => {
                     if failures > 0 {
-                        log::info!("listening again for notifications");
+                        log::info!(target: logs::DATABASE, "listening again for notifications");
                     }
                     failures = 0;
                     match self.serve(listening).await {
@@ -99,7 +99,10 @@ impl Task {
             };
             self.tell(|signal| signal.connection = None);
             if failures == 0 {
-                log::warn!("cannot listen for notifications, polling until it is possible again: {why}");
+                log::warn!(
+                    target: logs::DATABASE, error:% = why;
+                    "cannot listen for notifications, polling until it is possible again: {why}"
+                );
             }
             let delay = tokio::time::sleep(reconnect_delay(failures));
             failures = failures.saturating_add(1);
@@ -287,7 +290,7 @@ async fn send_probe(connect: Arc<dyn Connect>, channel: String) {
     };
     if !told {
         // The next connection tries again; until then statements are planned each time.
-        log::debug!("could not {attempted}");
+        log::debug!(target: logs::DATABASE, "could not {attempted}");
     }
 }
 
@@ -304,5 +307,5 @@ async fn lost(messages: &mut BoxStream<'static, Result<AsyncMessage, Error>>) ->
 
 /// The error with its causes: tokio-postgres' own text stops at "db error".
 fn explain(error: Error) -> String {
-    crate::text::line(&error)
+    Cause(&error).to_string()
 }

@@ -22,7 +22,7 @@ use postgres_types::{ToSql, Type};
 use tokio::runtime::Handle;
 use tokio_postgres::{AsyncMessage, Client, Config, Row};
 
-use crate::error::DatabaseError;
+use crate::{error::DatabaseError, logs, text::Cause};
 
 #[cfg(feature = "tls-rustls")]
 use tls::connector;
@@ -45,7 +45,7 @@ pub(crate) use {
 
 use {
     listener::Listener,
-    plans::STEER,
+    plans::Steering,
     pool::{Connect, Pools},
     url::ConnectionString,
 };
@@ -206,6 +206,12 @@ impl Database {
         self.inner.connect.get(lane, attempted).await
     }
 
+    /// Has plans kept from now on, as a listener does once it has heard that sessions stay with their connections.
+    #[cfg(test)]
+    pub(crate) fn trust_sessions(&self) {
+        self.inner.connect.trust_sessions();
+    }
+
     /// Runs one statement of the library's own; one that does not answer is given up with its connection.
     pub(crate) async fn query(
         &self,
@@ -237,17 +243,21 @@ impl Database {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
         let mut connection = self.get(lane, attempted).await?;
-        let plans = if recurs { connection.plans() } else { Plans::default() };
+        let plans = if recurs { connection.plans() } else { Plans::none() };
         // Connections that are lent to callers are planned for as the server is set.
-        let steer = !matches!(lane, Lane::Work) && connection.steer_once();
+        let ours = !matches!(lane, Lane::Work);
+        let plans = if ours { plans.steered() } else { plans };
+        let steering = if recurs { Steering::Recurring } else { Steering::Once };
+        let steer = ours.then(|| connection.steer(steering)).flatten();
         let client: &Client = &connection;
         let asked = async {
-            if steer {
+            if let Some(steer) = steer {
                 let (steered, answer) =
-                    futures_util::join!(client.batch_execute(STEER), plans.query(client, sql, parameters));
+                    futures_util::join!(client.batch_execute(steer), plans.query(client, sql, parameters));
                 if let Err(error) = steered {
                     // The statement has taken effect all the same, or tells itself why not.
-                    log::debug!("could not steer the planner: {}", crate::text::line(&error));
+                    let cause = Cause(&error);
+                    log::debug!(target: logs::DATABASE, error:% = cause; "could not steer the planner: {cause}");
                 }
                 answer
             } else {

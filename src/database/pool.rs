@@ -20,8 +20,8 @@ use tokio_postgres::{
     tls::{MakeTlsConnect, TlsConnect},
 };
 
-use super::plans::{Plans, VIGILANCE};
-use crate::error::DatabaseError;
+use super::plans::{Plans, Steering, VIGILANCE};
+use crate::{error::DatabaseError, logs, text::Cause};
 
 /// Which of the pools a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -47,19 +47,24 @@ impl Connection {
         self.0.plans()
     }
 
-    /// Whether this is the first to see to how its statements are planned, where that stays with it.
-    pub(crate) fn steer_once(&mut self) -> bool {
-        self.0.steer_once()
+    /// What has to be sent before a statement for it to be planned so, where that stays with the connection; nothing if
+    /// the statement before was planned so too.
+    pub(super) fn steer(&mut self, to: Steering) -> Option<&'static str> {
+        self.0.steer(to)
     }
 
     /// Has the server look whether this machine is still there, where the connection is a session of its own. Asked
     /// once a connection.
     pub(crate) async fn be_looked_after(&mut self) {
-        if self.0.steer_once()
+        if self.0.watch_once()
             && let Err(error) = self.0.client().batch_execute(VIGILANCE).await
         {
             // What follows tells itself whether the connection is of any use.
-            log::debug!("could not have the server look after a connection: {}", crate::text::line(&error));
+            let cause = Cause(&error);
+            log::debug!(
+                target: logs::DATABASE, error:% = cause;
+                "could not have the server look after a connection: {cause}"
+            );
         }
     }
 
@@ -115,7 +120,9 @@ trait Pooled: Send {
     fn client(&self) -> &Client;
     fn client_mut(&mut self) -> &mut Client;
     fn plans(&self) -> Plans;
-    fn steer_once(&mut self) -> bool;
+    fn steer(&mut self, to: Steering) -> Option<&'static str>;
+    /// Whether this is the first time that it is asked, where the connection is a session of its own.
+    fn watch_once(&mut self) -> bool;
     fn give_up(&mut self);
 }
 
@@ -344,11 +351,18 @@ struct Pooling {
     era: u64,
     plans: Plans,
     sessions_trusted: Arc<AtomicBool>,
-    steered: bool,
+    /// How its last statement was planned.
+    steered: Option<Steering>,
+    /// Whether the server looks after it.
+    watched: bool,
     given_up: bool,
 }
 
 impl Pooling {
+    fn is_trusted(&self) -> bool {
+        self.sessions_trusted.load(Ordering::Acquire)
+    }
+
     fn is_broken(&self, era: &Era) -> bool {
         self.given_up || self.client.is_closed() || self.era != era.now()
     }
@@ -370,7 +384,8 @@ impl<T: Tls> ManageConnection for Manager<T> {
                         era,
                         plans: Plans::of_a_connection(),
                         sessions_trusted: Arc::clone(&self.sessions_trusted),
-                        steered: false,
+                        steered: None,
+                        watched: false,
                         given_up: false,
                     }),
                     Err(_) => ended().await,
@@ -402,11 +417,15 @@ impl<T: Tls> Pooled for PooledConnection<'static, Manager<T>> {
     }
 
     fn plans(&self) -> Plans {
-        if self.sessions_trusted.load(Ordering::Acquire) { self.plans.clone() } else { Plans::default() }
+        if self.is_trusted() { self.plans.clone() } else { Plans::none() }
     }
 
-    fn steer_once(&mut self) -> bool {
-        self.sessions_trusted.load(Ordering::Acquire) && !std::mem::replace(&mut self.steered, true)
+    fn steer(&mut self, to: Steering) -> Option<&'static str> {
+        (self.is_trusted() && self.steered.replace(to) != Some(to)).then(|| to.sql())
+    }
+
+    fn watch_once(&mut self) -> bool {
+        self.is_trusted() && !std::mem::replace(&mut self.watched, true)
     }
 
     fn give_up(&mut self) {
@@ -430,7 +449,8 @@ impl LastFailure {
 
 impl ErrorSink<Error> for LastFailure {
     fn sink(&self, error: Error) {
-        log::debug!("could not connect to the database: {error}");
+        let cause = Cause(&error);
+        log::debug!(target: logs::DATABASE, error:% = cause; "could not connect to the database: {cause}");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
     }
 

@@ -6,6 +6,8 @@ use postgres_types::{ToSql, Type};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio_postgres::Client;
 
+use crate::{logs, text::Cause};
+
 const WAIT: &str = include_str!("../../sql/statements/wait.sql");
 const UNWAIT: &str = include_str!("../../sql/statements/unwait.sql");
 const HORIZON: &str = include_str!("../../sql/statements/horizon.sql");
@@ -152,6 +154,7 @@ pub(super) async fn release(client: &Client, connection: u64, lock: &Lock) {
     if lock.held_on.lock().await.take_if(|held_on| *held_on == connection).is_some()
         && let Err(error) = client.execute_typed(UNWAIT, &[(&lock.key, Type::INT8)]).await
     {
-        log::debug!("could not let inserts be silent again: {error}");
+        let cause = Cause(&error);
+        log::debug!(target: logs::DATABASE, error:% = cause; "could not let inserts be silent again: {cause}");
     }
 }

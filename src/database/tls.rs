@@ -23,6 +23,7 @@ use x509_cert::{
 };
 
 use super::url::{RootCert, TlsMode};
+use crate::logs;
 
 /// The connector that a mode needs.
 ///
@@ -34,6 +35,7 @@ pub(crate) fn connector(mode: &TlsMode) -> Result<MakeRustlsConnect, TlsError> {
     let checks = Checks::of(mode, default_root().as_deref())?;
     if matches!((mode, &checks), (TlsMode::Require, Checks::Nothing)) {
         log::warn!(
+            target: logs::DATABASE,
             "sslmode=require encrypts the connection to PostgreSQL but does not check whose server it is: \
              sslmode=verify-full does, with sslrootcert naming the file of the authority that signed the certificate"
         );
@@ -81,7 +83,7 @@ fn roots_in(path: &Path) -> Result<RootCertStore, TlsError> {
         return Err(TlsError::NoCertificate { path: path.to_owned() });
     }
     if unusable > 0 {
-        log::warn!("{unusable} of the {} certificates in {} cannot be used", usable + unusable, path.display());
+        log::warn!(target: logs::DATABASE, "{unusable} of the {} certificates in {} cannot be used", usable + unusable, path.display());
     }
     Ok(roots)
 }
@@ -94,7 +96,7 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
         return Err(TlsError::NoSystemRoots { source: found.errors.into_iter().next().map(Into::into) });
     }
     for error in found.errors {
-        log::debug!("some of the system's authorities cannot be used: {error}");
+        log::debug!(target: logs::DATABASE, error:%; "some of the system's authorities cannot be used: {error}");
     }
     Ok(roots)
 }

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::CompletionError,
     job::Job,
+    logs,
     run::{
         backoff::Backoff,
         hold::{Cancelled, Hold, complete_by},
@@ -126,7 +127,11 @@ impl BatchContext {
     /// and the handler goes on with what it has prepared for the others.
     pub fn fail(&mut self, id: i64, error: impl Into<JobError>) -> bool {
         if !self.remaining().contains(&id) {
-            log::warn!("job {id} cannot be taken out of a batch that it is not in, or no longer");
+            let queue = &*self.opener.surroundings.store.label;
+            log::warn!(
+                target: logs::JOB, queue, job = id;
+                "{queue}[{id}] cannot be taken out of a batch that it is not in, or no longer"
+            );
             return false;
         }
         self.batch.failures().insert(id, error.into());

@@ -10,6 +10,7 @@ use tokio_postgres::Transaction;
 use super::context::vouch;
 use crate::{
     error::{CompletionError, DatabaseError},
+    logs::about,
     run::{
         backoff::reconnect_delay,
         hold::{Hold, complete_by},
@@ -88,7 +89,7 @@ impl<'a> Completion<'a> {
                 if !resolve(&store, &hold, &opened).await? {
                     return Err(error.into());
                 }
-                log::info!("job {} was completed although the answer to its commit was lost", hold.lease.id);
+                about!(log::Level::Info, hold.attempted(&store.label); "was completed although the answer to its commit was lost");
                 Ok(())
             }
             ended => ended,

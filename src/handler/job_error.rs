@@ -1,6 +1,9 @@
 use std::{error::Error, fmt, time::Duration};
 
-use crate::text;
+use crate::{
+    job::ParamsError,
+    text::{self, OneLine},
+};
 
 /// How an attempt ends that does not complete its job.
 ///
@@ -27,6 +30,8 @@ use crate::text;
 pub struct JobError {
     chain: Vec<String>,
     wish: Wish,
+    /// The chain quotes params, which are nobody's but the job's.
+    quotes: bool,
 }
 
 /// What the handler wants to become of the job.
@@ -41,7 +46,8 @@ pub(crate) enum Wish {
 impl JobError {
     /// A failure: the job is tried again after its backoff while attempts are left.
     pub fn new(error: impl Into<Box<dyn Error>>) -> Self {
-        Self { chain: text::chain(&*error.into()), wish: Wish::Retry }
+        let error = error.into();
+        Self { chain: text::chain(&*error), wish: Wish::Retry, quotes: error.is::<ParamsError>() }
     }
 
     /// The same failure, tried again after this time instead.
@@ -56,11 +62,25 @@ impl JobError {
 
     /// No failure: the job runs again after this time, and the attempt does not count.
     pub fn snooze(delay: Duration) -> Self {
-        Self { chain: Vec::new(), wish: Wish::Snooze(delay) }
+        Self { chain: Vec::new(), wish: Wish::Snooze(delay), quotes: false }
     }
 
     pub(crate) fn into_parts(self) -> (Vec<String>, Wish) {
         (self.chain, self.wish)
+    }
+
+    /// What the log says instead of the chain, where that quotes params.
+    pub(crate) fn instead(&self) -> Option<&'static str> {
+        self.quotes.then_some("params do not fit the handler's type; the job's errors say where and why")
+    }
+
+    /// Writes what the log has of it.
+    pub(crate) fn in_log(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.instead() {
+            Some(text) => f.write_str(text),
+            None if self.chain.is_empty() => fmt::Display::fmt(self, f),
+            None => fmt::Display::fmt(&OneLine(&self.chain), f),
+        }
     }
 }
 

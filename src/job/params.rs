@@ -1,9 +1,11 @@
 //! A job's params: how they are written to the table, read from it, and tell their type.
 
-use std::error::Error as StdError;
+use std::{error::Error as StdError, fmt};
 
 use postgres_types::{FromSql, Type};
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::text::Printable;
 
 /// How a queue keeps its params.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +112,17 @@ impl RawParams {
     }
 }
 
-fn fault<E: std::fmt::Display>(error: serde_path_to_error::Error<E>) -> ParamsError {
+/// For the most talkative of logs; elsewhere params are not to be seen.
+impl fmt::Display for RawParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RawParams::Json(text) => Printable(text).fmt(f),
+            RawParams::Binary(bytes) => bytes.escape_ascii().fmt(f),
+        }
+    }
+}
+
+fn fault<E: fmt::Display>(error: serde_path_to_error::Error<E>) -> ParamsError {
     ParamsError::Read { path: error.path().to_string(), reason: error.inner().to_string() }
 }
 

@@ -6,6 +6,7 @@ use super::{Attempt, Ending, conclude, run, start};
 use crate::{
     handler::{Batch, BatchContext, BatchPerformer, Rules, Surroundings},
     job::Reserved,
+    logs,
     run::shared::Shared,
 };
 
@@ -45,7 +46,7 @@ async fn together<S>(shared: &Shared, performer: &Rc<dyn BatchPerformer>, member
     let ending = {
         let (performer, jobs) = (Rc::clone(performer), members.iter().map(|member| member.job.clone()).collect());
         let context = BatchContext::new(Surroundings::of(shared), Arc::clone(&batch));
-        run(&holds, &batch.token, async move { performer.perform(jobs, context).await }).await
+        run(&shared.store.label, &holds, &batch.token, async move { performer.perform(jobs, context).await }).await
     };
     let (mut alone, mut settled) = (Vec::new(), Vec::new());
     for member in members {
@@ -59,8 +60,12 @@ async fn together<S>(shared: &Shared, performer: &Rc<dyn BatchPerformer>, member
         }
     }
     if !alone.is_empty() {
-        let (queue, count, why) = (&shared.store.name, alone.len(), ending.text());
-        log::warn!("queue {queue}: a batch failed, and each of its {count} jobs is performed alone: {why}");
+        let (queue, node, kind, jobs) =
+            (&*shared.store.label, shared.node.number(), alone[0].job.kind.as_deref(), alone.len());
+        log::warn!(
+            target: logs::JOB, queue, node, type = kind, jobs, error:% = ending;
+            "queue {queue}: a batch failed, and each of its {jobs} jobs is performed alone: {ending}"
+        );
     }
     let settling = settled.into_iter().map(|(member, own)| {
         let ending = &ending;

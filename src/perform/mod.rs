@@ -4,18 +4,22 @@ mod batch;
 mod single;
 
 use std::{
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    slice::from_ref,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use futures_util::{FutureExt, future::join_all};
+use log::Level;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     events::{Happened, Reason},
     handler::{Completed, JobError, Rules, Wish},
     job::{Began, Reserved},
+    logs::{Attempted, about},
     run::{
         backoff::Backoff,
         caught::{caught, panic_text, watched},
@@ -25,7 +29,7 @@ use crate::{
         shared::Shared,
     },
     store::{Lease, Started, Verdict},
-    text,
+    text::{Cause, OneLine},
 };
 
 pub(crate) use {batch::perform_batch, single::perform};
@@ -33,8 +37,6 @@ pub(crate) use {batch::perform_batch, single::perform};
 /// One attempt that has started and is not settled yet.
 struct Attempt {
     held: Held,
-    kind: String,
-    max_attempts: i32,
     sent: Instant,
 }
 
@@ -63,11 +65,15 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
     let started = match shared.desk.start(reserved, timeout).await {
         Ok(Some(started)) => started,
         Ok(None) => {
-            log::debug!("job {} is reserved no longer and was not performed", job.id);
+            about!(Level::Debug, to_come(shared, job); "is reserved no longer and was not performed");
             return None;
         }
         Err(error) => {
-            log::warn!("{}", text::line(&error));
+            let cause = Cause(&error);
+            about!(
+                Level::Warn, to_come(shared, job), error = cause;
+                "could not be started and waits for its reservation to lapse: {cause}"
+            );
             return None;
         }
     };
@@ -85,19 +91,36 @@ fn hold(
     job: &Reserved,
 ) -> Option<Attempt> {
     if !life.goes_on() {
-        log::debug!("job {} was started by a process that counts as dead by now, and was not performed", job.id);
+        let unheard = "was started by a process that counts as dead by now, and was not performed";
+        about!(Level::Debug, to_come(shared, job); "{unheard}");
         return None;
     }
-    let held = shared.holds.take(Hold::new(started.lease, started.attempt, timeout, backoff, sent, life))?;
+    let hold = Hold::new(started.lease, started.attempt, timeout, backoff, sent, life);
+    let held = shared.holds.take(hold.at(job.kind.clone(), job.max_attempts))?;
+    about!(Level::Debug, held.hold.attempted(&shared.store.label); "started");
+    about!(Level::Trace, held.hold.attempted(&shared.store.label); "is given the params {}", job.params);
     shared.journal.started(job.kind.as_deref().unwrap_or_default(), started.waited);
     let happened = Happened::Started { waited: started.waited };
     shared.store.tell(started.lease.id, job.kind.as_deref(), started.attempt, &happened);
-    Some(Attempt { held, kind: job.kind.clone().unwrap_or_default(), max_attempts: job.max_attempts, sent })
+    Some(Attempt { held, sent })
+}
+
+/// An attempt that has not begun, as the log names it.
+fn to_come<'a>(shared: &'a Shared, job: &'a Reserved) -> Attempted<'a> {
+    Attempted {
+        queue: &shared.store.label,
+        job: job.id,
+        kind: job.kind.as_deref(),
+        attempt: job.attempt.saturating_add(1),
+        max_attempts: job.max_attempts,
+        node: shared.node.number(),
+    }
 }
 
 /// Runs a handler until it returns, panics, its time is over, or all that it performs was taken away. Whatever
 /// the reason, `token` fires and the handler may answer before it is dropped.
 async fn run(
+    queue: &str,
     holds: &[Arc<Hold>],
     token: &CancellationToken,
     work: impl Future<Output = Result<Completed, JobError>>,
@@ -128,7 +151,11 @@ async fn run(
     };
     // What the handler holds may panic when it is let go; the ending stands all the same.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(work))) {
-        log::warn!("a handler panicked while it was dropped: {}", panic_text(panic));
+        let text = panic_text(panic);
+        let text = OneLine(from_ref(&text));
+        for hold in holds {
+            about!(Level::Warn, hold.attempted(queue), error = text; "has a handler that panicked while it was dropped: {text}");
+        }
     }
     match returned {
         Some(Ok(result)) => Ending::Returned(result),
@@ -139,41 +166,43 @@ async fn run(
 
 /// Has the table say how an attempt ended, and counts and logs it.
 async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
-    let Attempt { held, kind, max_attempts, sent } = attempt;
+    let Attempt { held, sent } = attempt;
     let (hold, took) = (&held.hold, sent.elapsed());
     hold.over();
-    let job = format!("{}[{}] {kind} attempt {}/{max_attempts}", shared.store.name, hold.lease.id, hold.attempt);
+    let (job, kind) = (hold.attempted(&shared.store.label), hold.kind.as_deref());
     let reason = hold.reason();
-    let tell = |happened| shared.store.tell(hold.lease.id, Some(&kind), hold.attempt, happened);
+    let tell = |happened| shared.store.tell(hold.lease.id, kind, hold.attempt, happened);
     match ending {
         Ending::Returned(Ok(completed)) if completed.is_of(hold.lease) => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
-            shared.journal.completed(&kind, took);
+            shared.journal.completed(kind.unwrap_or_default(), took);
             tell(&Happened::Committed { took });
-            log::log!(shared.settings.log_level, "{job} completed in {took:?}");
+            about!(shared.settings.log_level, job; "completed in {took:?}");
         }
         _ if hold.is_committed() => {
             shared.tally.completed.fetch_add(1, Ordering::Relaxed);
-            shared.journal.completed(&kind, took);
+            shared.journal.completed(kind.unwrap_or_default(), took);
             tell(&Happened::Committed { took });
-            let text = ending.text();
-            log::warn!("{job} failed after its completion had committed, so it is completed: {text}");
+            about!(
+                Level::Warn, job, error = ending;
+                "failed after its completion had committed, so it is completed: {ending}"
+            );
         }
         Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Lost) => {
-            log::warn!("{job} was lost to a rescue, a requeue or a delete, and its handler was stopped");
+            about!(Level::Warn, job; "was lost to a rescue, a requeue or a delete, and its handler was stopped");
             tell(&Happened::Lost);
         }
         Ending::Cancelled | Ending::Returned(Ok(_)) if reason == Some(Cancelled::Unheard) => {
-            log::warn!("{job} was given up, since this process counts as dead, and its handler was stopped");
+            about!(Level::Warn, job; "was given up, since this process counts as dead, and its handler was stopped");
             tell(&Happened::Lost);
         }
         ending => {
             let verdict = verdict(hold, ending);
             if let Verdict::Retry { error, .. } | Verdict::Fail { error } = &verdict {
-                shared.journal.failed(&kind, took, hold.lease.id, &error.join(": "));
+                shared.journal.failed(kind.unwrap_or_default(), took, hold.lease.id, &error.join(": "));
             }
-            let ended = Ended { hold, kind: Some(&kind), took, reason: ending.reason() };
-            settle(shared, ended, verdict, &job).await;
+            let ended = Ended { hold, took, reason: ending.reason(), instead: ending.instead() };
+            settle(shared, ended, verdict).await;
         }
     }
     held.settle();
@@ -224,12 +253,23 @@ impl Ending {
         !proven && !hold.is_committed() && hold.reason().is_none()
     }
 
-    fn text(&self) -> String {
+    /// What the log says instead of the error, where that quotes params.
+    fn instead(&self) -> Option<&'static str> {
         match self {
-            Ending::Returned(Ok(_)) => "it returned another job's proof".to_owned(),
-            Ending::Returned(Err(error)) => error.to_string(),
-            Ending::Panicked(text) => format!("panic: {text}"),
-            Ending::Cancelled => "it was stopped".to_owned(),
+            Ending::Returned(Err(error)) => error.instead(),
+            _ => None,
+        }
+    }
+}
+
+/// As the log has it.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Returned(Ok(_)) => f.write_str("it returned another job's proof"),
+            Ending::Returned(Err(error)) => error.in_log(f),
+            Ending::Panicked(text) => write!(f, "panic: {}", OneLine(from_ref(text))),
+            Ending::Cancelled => f.write_str("it was stopped"),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) async fn perform(shared: Arc<Shared>, found: Result<Rc<dyn Performer>
             let job = Reserved { attempt: hold.attempt, ..job };
             let context = Context::new(Surroundings::of(&shared), Arc::clone(&hold));
             let token = hold.token.clone();
-            run(&[hold], &token, async move { performer.perform(job, context).await }).await
+            run(&shared.store.label, &[hold], &token, async move { performer.perform(job, context).await }).await
         }
         Err(unknown) => Ending::Returned(Err(unknown)),
     };

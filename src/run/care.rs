@@ -24,11 +24,11 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
         let asked = shared.holds.leases();
         match beat(shared, &asked).await {
             Ok((sent, kept)) => {
-                shared.tally.back(&shared.store.label);
+                shared.back();
                 shared.heard(|node| node.beaten(sent));
                 shared.holds.lose(&asked, &kept);
             }
-            Err(error) => shared.tally.away(&error),
+            Err(error) => shared.away(&error),
         }
     }
     for hold in shared.holds.overdue(OVERDUE) {
@@ -68,9 +68,8 @@ fn end(shared: &Arc<Shared>, hold: Arc<Hold>, reason: Reason, why: fn(&Hold) -> 
     }
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
-        let job = format!("{}[{}] attempt {}", shared.store.name, hold.lease.id, hold.attempt);
         let took = hold.timeout.saturating_sub(hold.deadline.saturating_duration_since(Instant::now()));
-        let ended = Ended { hold: &hold, kind: None, took, reason };
-        settle(&shared, ended, retry(&hold, vec![why(&hold)]), &job).await;
+        let ended = Ended { hold: &hold, took, reason, instead: None };
+        settle(&shared, ended, retry(&hold, vec![why(&hold)])).await;
     });
 }

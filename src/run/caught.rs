@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt;
 
-use crate::text;
+use crate::{logs, text};
 
 thread_local! {
     /// Where this thread panicked last.
@@ -59,7 +59,7 @@ pub(crate) fn panic_text(panic: Box<dyn Any + Send>) -> String {
     // that is left undropped.
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
-        log::warn!("a panic's payload panicked");
+        log::warn!(target: logs::JOB, "a panic's payload panicked");
     }
     // What the payload panicked with in turn is another place.
     PLACE.take();

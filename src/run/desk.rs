@@ -16,7 +16,9 @@ use super::{
 };
 use crate::{
     error::DatabaseError,
+    logs,
     store::{Lease, Settlement, Started, Store, Verdict},
+    text::Cause,
 };
 
 /// One statement handles so many jobs at most.
@@ -79,7 +81,7 @@ impl Desk {
                         let store = &store;
                         Box::pin(async move { store.settle(&jobs).await })
                     };
-                    persist(jobs, false, |_| Ok(()), ask).await
+                    persist(&store.label, jobs, false, |_| Ok(()), ask).await
                 }
             }
         });
@@ -135,13 +137,14 @@ async fn turn(store: &Store, node: &Node, asks: Vec<Ask>, patience: Duration) ->
         }
         Err(error) => {
             let ambiguous = error.is_ambiguous();
-            report(&error, 0);
+            report(&store.label, &error, 0);
             let may = |(_, life): &(Lease, Life)| if life.goes_on() { Ok(()) } else { Err(unheard(node)) };
             let remove = |jobs: Vec<(Lease, Life)>| -> BoxFuture<'_, _> {
                 let jobs: Vec<_> = jobs.into_iter().map(|(job, _)| job).collect();
                 Box::pin(async move { store.complete(&jobs).await })
             };
-            futures_util::join!(persist(done, ambiguous, may, remove), start(store, node, &wanted, ambiguous, patience))
+            let removals = persist(&store.label, done, ambiguous, may, remove);
+            futures_util::join!(removals, start(store, node, &wanted, ambiguous, patience))
         }
     };
     let (mut removals, mut starts) = (removals.into_iter(), starts.into_iter());
@@ -224,7 +227,7 @@ async fn start(
             }
             Err(error) if error.is_passing() && begun.elapsed() < patience => {
                 ambiguous |= error.is_ambiguous();
-                report(&error, failures);
+                report(&store.label, &error, failures);
                 tokio::time::sleep(reconnect_delay(failures)).await;
                 failures += 1;
             }
@@ -239,6 +242,7 @@ async fn start(
 /// Asks until the database answers. A statement that fails for good is asked once a job, so that none fails for
 /// another's sake.
 async fn persist<'a, T: Clone>(
+    queue: &str,
     jobs: Vec<T>,
     mut ambiguous: bool,
     may: impl Fn(&T) -> Result<(), DatabaseError>,
@@ -259,7 +263,7 @@ async fn persist<'a, T: Clone>(
             }
             Err(error) if error.is_passing() && begun.elapsed() < PATIENCE => {
                 ambiguous |= error.is_ambiguous();
-                report(&error, failures);
+                report(queue, &error, failures);
                 tokio::time::sleep(reconnect_delay(failures)).await;
                 failures += 1;
             }
@@ -288,11 +292,11 @@ async fn one_by_one<'a, T>(
 }
 
 /// The first failure is news; those that follow are the same.
-fn report(error: &DatabaseError, failures: u32) {
-    let cause = crate::text::line(error);
-    if failures == 0 {
-        log::warn!("{cause}; trying again until the database is back");
-    } else {
-        log::debug!("{cause}");
-    }
+fn report(queue: &str, error: &DatabaseError, failures: u32) {
+    let level = if failures == 0 { log::Level::Warn } else { log::Level::Debug };
+    let cause = Cause(error);
+    log::log!(
+        target: logs::DATABASE, level, queue, error:% = cause;
+        "{cause}; trying again until the database is back"
+    );
 }

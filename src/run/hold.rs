@@ -15,7 +15,7 @@ use super::{
     backoff::{Backoff, LONGEST},
     node::Life,
 };
-use crate::store::Lease;
+use crate::{logs::Attempted, store::Lease};
 
 /// Why a job was taken from its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub enum Cancelled {
 pub(crate) struct Hold {
     pub(crate) lease: Lease,
     pub(crate) attempt: i32,
+    /// The job's type and how often it is tried at most, for whoever hears of the attempt.
+    pub(crate) kind: Option<String>,
+    max_attempts: i32,
     /// When it has outrun its execution timeout; counted from before the start, so never later than the
     /// database's own time.
     pub(crate) deadline: Instant,
@@ -65,6 +68,8 @@ impl Hold {
         Self {
             lease,
             attempt,
+            kind: None,
+            max_attempts: attempt,
             deadline: sent + whole,
             timeout: whole,
             backoff,
@@ -75,6 +80,23 @@ impl Hold {
             over: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             completing: AtomicBool::new(false),
+        }
+    }
+
+    /// The same at a job of this type, which is tried so often at most.
+    pub(crate) fn at(self, kind: Option<String>, max_attempts: i32) -> Self {
+        Self { kind, max_attempts, ..self }
+    }
+
+    /// The attempt as the log names it.
+    pub(crate) fn attempted<'a>(&'a self, queue: &'a str) -> Attempted<'a> {
+        Attempted {
+            queue,
+            job: self.lease.id,
+            kind: self.kind.as_deref(),
+            attempt: self.attempt,
+            max_attempts: self.max_attempts,
+            node: self.life.number(),
         }
     }
 

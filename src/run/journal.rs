@@ -9,7 +9,12 @@ use std::{
 use tokio::sync::Notify;
 
 use super::shared::Shared;
-use crate::{settings::Keep, text};
+use crate::{
+    error::DatabaseError,
+    logs,
+    settings::Keep,
+    text::{self, Cause},
+};
 
 /// The buckets of a histogram end at a millisecond times the powers of the square root of two: the last at three hours and
 /// a quarter, and it takes what took longer too.
@@ -223,7 +228,7 @@ async fn prune(shared: &Shared, keep: &Keep) {
         match shared.store.prune(keep).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => return log::debug!("{}", text::line(&error)),
+            Err(error) => return tell(shared, &error),
         }
     }
 }
@@ -235,9 +240,15 @@ pub(crate) async fn flush(shared: &Shared) {
         return;
     }
     if let Err(error) = shared.store.write_journal(&gathered).await {
-        log::debug!("{}", text::line(&error));
+        tell(shared, &error);
         shared.journal.put_back(gathered);
     }
+}
+
+/// What is for people's eyes only can wait.
+fn tell(shared: &Shared, error: &DatabaseError) {
+    let (queue, cause) = (&*shared.store.label, Cause(error));
+    log::debug!(target: logs::DATABASE, queue, error:% = cause; "{cause}; trying again later");
 }
 
 #[cfg(test)]

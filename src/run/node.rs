@@ -98,6 +98,11 @@ impl Node {
 }
 
 impl Life {
+    /// The process's number in this life.
+    pub(crate) fn number(&self) -> i64 {
+        self.number
+    }
+
     /// Whether this is the life that the process lives now.
     pub(crate) fn is_current(&self) -> bool {
         self.node.number() == self.number

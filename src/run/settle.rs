@@ -1,13 +1,16 @@
 //! How an attempt that did not complete is handed in, by its performer or on its behalf.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{fmt, sync::atomic::Ordering, time::Duration};
+
+use log::Level;
 
 use super::{backoff::LONGEST, caught::caught, hold::Hold, shared::Shared};
 use crate::{
     events::{Happened, Reason},
     job::State,
-    store::{Lease, Settlement, Verdict},
-    text,
+    logs::about,
+    store::{Settlement, Verdict},
+    text::{Cause, OneLine},
 };
 
 pub(crate) fn timed_out(hold: &Hold) -> String {
@@ -28,19 +31,22 @@ pub(crate) fn bounded(after: Duration) -> Duration {
 #[derive(Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) hold: &'a Hold,
-    pub(crate) kind: Option<&'a str>,
     pub(crate) took: Duration,
     pub(crate) reason: Reason,
+    /// What the log says instead of the error, where that quotes params.
+    pub(crate) instead: Option<&'static str>,
 }
 
 /// Hands a verdict in, and tells, counts and logs what came of it.
-pub(crate) async fn settle(shared: &Shared, ended: Ended<'_>, verdict: Verdict, job: &str) {
-    let Ended { hold, kind, took, reason } = ended;
-    let error = match &verdict {
-        Verdict::Retry { error, .. } | Verdict::Fail { error } => error.clone(),
-        Verdict::Snooze { .. } | Verdict::Return => Vec::new(),
+pub(crate) async fn settle(shared: &Shared, ended: Ended<'_>, verdict: Verdict) {
+    let Ended { hold, took, reason, instead } = ended;
+    let (error, why) = match &verdict {
+        Verdict::Retry { error, .. } | Verdict::Fail { error } => (error.clone(), None),
+        Verdict::Snooze { after } => (Vec::new(), Some(Why::Snoozed(*after))),
+        Verdict::Return => (Vec::new(), Some(Why::GivenBack)),
     };
-    let happened = match hand_in(shared, hold.lease, verdict, job).await {
+    let why = why.or(instead.map(Why::Instead)).unwrap_or(Why::Error(&error));
+    let happened = match hand_in(shared, hold, verdict, &why).await {
         Some(Settlement::Settled(State::Scheduled)) => Happened::Snoozed,
         Some(Settlement::Settled(State::Available)) => Happened::Returned,
         Some(Settlement::Settled(state)) => Happened::Failed { took, reason, error, state },
@@ -48,42 +54,58 @@ pub(crate) async fn settle(shared: &Shared, ended: Ended<'_>, verdict: Verdict, 
         // Nobody knows yet.
         Some(Settlement::Busy) | None => return,
     };
-    shared.store.tell(hold.lease.id, kind, hold.attempt, &happened);
+    shared.store.tell(hold.lease.id, hold.kind.as_deref(), hold.attempt, &happened);
 }
 
 /// None if the database could not be asked.
-async fn hand_in(shared: &Shared, lease: Lease, verdict: Verdict, job: &str) -> Option<Settlement> {
+async fn hand_in(shared: &Shared, hold: &Hold, verdict: Verdict, why: &Why<'_>) -> Option<Settlement> {
     let tally = &shared.tally;
-    let why = match &verdict {
-        Verdict::Retry { error, .. } | Verdict::Fail { error } => error.join(": "),
-        Verdict::Snooze { after } => format!("snoozed for {after:?}"),
-        Verdict::Return => "given back".to_owned(),
-    };
-    let settled = shared.desk.settle(lease, verdict).await;
+    let job = hold.attempted(&shared.store.label);
+    let settled = shared.desk.settle(hold.lease, verdict).await;
     match &settled {
         Ok(Settlement::Settled(State::Scheduled)) => {
-            log::debug!("{job} {why}");
+            about!(Level::Debug, job; "{why}");
         }
         Ok(Settlement::Settled(State::Available)) => {
             tally.returned.fetch_add(1, Ordering::Relaxed);
-            log::info!("{job} {why}");
+            about!(Level::Info, job; "{why}");
         }
         Ok(Settlement::Settled(state)) => {
             tally.failed.fetch_add(1, Ordering::Relaxed);
-            log::warn!("{job} failed and is {state}: {why}");
+            about!(Level::Warn, job, error = why; "failed and is {state}: {why}");
         }
         Ok(Settlement::Lost | Settlement::Gone | Settlement::Completed) => {
-            log::warn!("{job} was lost to a rescue, a requeue or a delete before it failed: {why}");
+            about!(Level::Warn, job, error = why; "was lost to a rescue, a requeue or a delete before it failed: {why}");
         }
         Ok(Settlement::Busy) => {
             tally.unsettled.fetch_add(1, Ordering::Relaxed);
-            log::warn!("{job} failed, and its row stays locked by another transaction until its hold lapses: {why}");
+            let stays = "failed, and its row stays locked by another transaction until its hold lapses";
+            about!(Level::Warn, job, error = why; "{stays}: {why}");
         }
         Err(error) => {
             tally.unsettled.fetch_add(1, Ordering::Relaxed);
-            let cause = text::line(error);
-            log::warn!("{job} failed and waits for its hold to lapse, since {cause}: {why}");
+            let cause = Cause(error);
+            about!(Level::Warn, job, error = why; "failed and waits for its hold to lapse, since {cause}: {why}");
         }
     }
     settled.ok()
+}
+
+/// Why an attempt did not complete, as the log has it.
+enum Why<'a> {
+    Error(&'a [String]),
+    Instead(&'static str),
+    Snoozed(Duration),
+    GivenBack,
+}
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Error(chain) => OneLine(chain).fmt(f),
+            Why::Instead(text) => f.write_str(text),
+            Why::Snoozed(after) => write!(f, "snoozed for {after:?}"),
+            Why::GivenBack => f.write_str("given back"),
+        }
+    }
 }

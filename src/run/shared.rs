@@ -15,7 +15,7 @@ use super::{
     journal::Journal,
     node::Node,
 };
-use crate::{error::DatabaseError, metrics, settings::Settings, store::Store};
+use crate::{error::DatabaseError, logs, metrics, settings::Settings, store::Store, text::Cause};
 
 /// What all actors of a running queue share in this process.
 #[derive(Debug)]
@@ -80,11 +80,11 @@ impl Shared {
         }
         node.end();
         let taken = self.holds.cancel_all(Cancelled::Unheard).len();
+        let (queue, number) = (&*self.store.label, node.number());
         log::error!(
-            "queue {}: process {} could not tell the database for {:?} that it lives, so others may perform its {taken} \
-             jobs: their handlers are stopped, and their completions are refused",
-            self.store.name,
-            node.number(),
+            target: logs::QUEUE, queue, node = number;
+            "queue {queue}: process {number} could not tell the database for {:?} that it lives, so others may perform \
+             its {taken} jobs: their handlers are stopped, and their completions are refused",
             node.dead_after,
         );
     }
@@ -110,8 +110,31 @@ impl Shared {
         // A heartbeat that was long under way may have arrived in the meantime; without its row, it counts as dead at once.
         self.store.retire_node(before).await?;
         self.node.begin(number, now);
-        log::info!("queue {}: process {before} goes on as process {number}", self.store.name);
+        let queue = &*self.store.label;
+        log::info!(
+            target: logs::QUEUE, queue, node = number;
+            "queue {queue}: process {before} goes on as process {number}"
+        );
         Ok(true)
+    }
+
+    /// The database did not do what it was to do, and is asked again: logs the first failure, not each try.
+    pub(crate) fn away(&self, error: &DatabaseError) {
+        let (queue, node, cause) = (&*self.store.label, self.node.number(), Cause(error));
+        let level = if self.tally.away.swap(true, Ordering::AcqRel) { log::Level::Debug } else { log::Level::Warn };
+        log::log!(
+            target: logs::DATABASE, level, queue, node, error:% = cause;
+            "{cause}; trying again until the database is back"
+        );
+    }
+
+    /// The database has done it.
+    pub(crate) fn back(&self) {
+        if self.tally.away.swap(false, Ordering::AcqRel) {
+            let (queue, node) = (&*self.store.label, self.node.number());
+            metrics::reconnected(queue);
+            log::info!(target: logs::DATABASE, queue, node; "queue {queue}: the database is back");
+        }
     }
 
     /// Counts a job that is in a worker's hands until the guard is dropped.
@@ -147,22 +170,6 @@ impl Drop for Activity {
     fn drop(&mut self) {
         if self.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.0.idle.notify_waiters();
-        }
-    }
-}
-
-impl Tally {
-    /// Logs the first failure and the recovery, not each try.
-    pub(crate) fn away(&self, error: &crate::error::DatabaseError) {
-        if !self.away.swap(true, Ordering::AcqRel) {
-            log::warn!("{}; trying again until the database is back", crate::text::line(error));
-        }
-    }
-
-    pub(crate) fn back(&self, queue: &str) {
-        if self.away.swap(false, Ordering::AcqRel) {
-            metrics::reconnected(queue);
-            log::info!("the database is back");
         }
     }
 }

@@ -146,13 +146,19 @@ impl Store {
             (index, Type::TEXT),
         ];
         parameters.extend_from_slice(more);
+        let (parameters, attempted) = (&parameters, &attempted);
+        let claim = async |sql| match more {
+            [] => self.database.query_planned(Lane::Control, attempted, sql, parameters).await,
+            // What a claim did not see are few numbers mostly, and none often: the planner is to know.
+            _ => self.database.query(Lane::Control, attempted, sql, parameters).await,
+        };
         if !self.paused.load(Ordering::Relaxed) {
-            let rows = self.database.query(Lane::Control, &attempted, &claims.free, &parameters).await?;
+            let rows = claim(&claims.free).await?;
             if !is_paused(&rows) {
                 return Ok(rows);
             }
         }
-        let rows = self.database.query(Lane::Control, &attempted, &claims.careful, &parameters).await?;
+        let rows = claim(&claims.careful).await?;
         self.paused.store(is_paused(&rows), Ordering::Relaxed);
         Ok(rows)
     }

@@ -8,7 +8,7 @@ use std::{
 use postgres_types::{ToSql, Type};
 
 use super::{Lease, Settlement, Store, seconds, settle::in_order, unzip};
-use crate::{database::Lane, error::DatabaseError, run::node::Node};
+use crate::{database::Lane, error::DatabaseError, logs, run::node::Node, text::Cause};
 
 /// A job that this process performs from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,8 @@ impl Store {
         match self.database.query(Lane::Control, &attempted, &self.sql.missed, &parameters).await {
             Ok(rows) => jobs.iter().copied().zip(in_order(jobs.iter().copied(), &rows)).collect(),
             Err(error) => {
-                log::debug!("{}", crate::text::line(&error));
+                let (queue, cause) = (&*self.label, Cause(&error));
+                log::debug!(target: logs::DATABASE, queue, error:% = cause; "{cause}; asking again");
                 jobs.iter().map(|job| (*job, Settlement::Busy)).collect()
             }
         }

@@ -141,6 +141,37 @@ async fn what_a_producer_that_panicked_had_claimed_is_available_again() {
     queue.has_exactly_two_slots().await;
 }
 
+/// A reservation that lapses by itself does so an hour later, and no poll comes sooner.
+#[actix::test]
+async fn what_could_not_be_given_back_is_given_back_at_the_next_try() {
+    let queue = Gated::new().await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+    // A sequence counts refusals too, which are rolled back.
+    let refused = "INSERT INTO jobs (params) VALUES ('{}');
+                   UPDATE jobs SET state = 'RESERVED', expires = now() + interval '1 h',
+                                   node = (SELECT node FROM job_queue_nodes) WHERE state = 'AVAILABLE';
+                   CREATE SEQUENCE tries;
+                   CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS $$
+                   BEGIN
+                       IF nextval('tries') = 1 THEN RAISE EXCEPTION 'not yet'; END IF;
+                       RETURN NEW;
+                   END $$;
+                   CREATE TRIGGER refuse_once BEFORE UPDATE ON jobs FOR EACH ROW
+                       WHEN (OLD.state = 'RESERVED' AND NEW.state = 'AVAILABLE') EXECUTE FUNCTION refuse_once()";
+    queue.client.batch_execute(refused).await.unwrap();
+
+    assert!(queue.running.present().await.producer.send(Crash).await.is_err());
+
+    queue.until("AVAILABLE", 1).await;
+    let tries: i64 = queue.client.query_typed_one("SELECT last_value FROM tries", &[]).await.unwrap().get(0);
+    assert_eq!(tries, 2, "it was refused once and tried once more");
+    queue.gate.add_permits(3);
+    queue.until("IN_PROGRESS", 0).await;
+    queue.until("AVAILABLE", 0).await;
+    queue.has_exactly_two_slots().await;
+}
+
 #[actix::test]
 async fn a_poller_that_panicked_is_replaced_and_jobs_become_due() {
     let queue = Gated::new().await;

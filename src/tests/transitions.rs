@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{MINUTE, Row, Table, node};
 use crate::{
+    database::Lane,
     job::State,
     store::{Lease, Settlement, Take, Verdict},
 };
@@ -383,7 +384,7 @@ async fn maintenance_never_waits_for_a_lock_that_a_handler_holds() {
     let job = table.started("", "").await;
     let mut handler = table.db.client().await;
     let completion = handler.transaction().await.unwrap();
-    let opened = table.store.begin_completion(&completion, &crate::database::Plans::default(), job).await.unwrap();
+    let opened = table.store.begin_completion(&completion, &crate::database::Plans::none(), job).await.unwrap();
     assert!(opened.is_some());
     // The second connection sees the row as it was, and must pass it by.
     let dead =
@@ -486,4 +487,23 @@ async fn a_sweep_from_where_the_last_one_ended_misses_nothing_that_comes_due_or_
     let swept = table.store.sweep().await.unwrap();
     assert_eq!(swept.rescued, 1);
     assert!(!table.store.sweep_since(swept.since).await.unwrap().died, "it is dealt with");
+}
+
+/// The planner takes an unknown number of jobs for a tenth of the table, and would rather plan each claim anew, and
+/// compile it, than run one that dear.
+#[actix::test]
+async fn a_claim_of_a_large_queue_is_planned_once_and_not_compiled() {
+    let table = Table::new().await;
+    table.run_sql("INSERT INTO jobs (params) SELECT '{}' FROM generate_series(1, 100000); ANALYZE jobs").await;
+    table.store.database.trust_sessions();
+    for _ in 0..10 {
+        assert_eq!(table.claim(3).await.len(), 3);
+    }
+
+    let connection = table.store.database.get(Lane::Control, "look at what is planned").await.unwrap();
+    let sql = "SELECT sum(generic_plans)::bigint, sum(custom_plans)::bigint, current_setting('jit')
+                 FROM pg_prepared_statements WHERE statement LIKE '%that a job is reserved by one process at most%'";
+    let row = connection.query_typed_one(sql, &[]).await.unwrap();
+
+    assert_eq!((row.get(0), row.get(1), row.get(2)), (9_i64, 0_i64, "off"), "the first was not planned to be kept");
 }

@@ -12,6 +12,8 @@ use actix_web::{
 };
 use serde_json::json;
 
+use crate::{logs, text::OneLine};
+
 use super::{Access, Dashboard, headers, pages, token::FormToken, visit::Visit};
 
 pub(crate) async fn enter(
@@ -72,7 +74,9 @@ fn told(response: ServiceResponse<BoxBody>, visit: &Visit, json: bool) -> Servic
         (None, status) => status.canonical_reason().unwrap_or("It did not work.").to_owned(),
     };
     if status.is_server_error() {
-        log::error!("the dashboard could not answer {}: {text}", response.request().path());
+        let path = response.request().path();
+        let cause = OneLine(std::slice::from_ref(&text));
+        log::error!(target: logs::WEB, error:% = cause; "the dashboard could not answer {path}: {cause}");
     }
     let (request, old) = response.into_parts();
     let mut builder = HttpResponseBuilder::new(status);

@@ -17,9 +17,9 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::{
-    Queue,
+    Queue, logs,
     operate::{Health, Limits, OperateError, Operator},
-    text,
+    text::{self, OneLine},
 };
 
 /// Nobody waits longer for an answer. Probes of Kubernetes wait for a second unless they are told otherwise.
@@ -69,7 +69,14 @@ struct Told {
     why: Vec<String>,
     /// What is told to the log only.
     #[serde(skip)]
-    details: Vec<String>,
+    details: Vec<NotReady>,
+}
+
+/// Why a queue is not ready, as people are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NotReady {
+    queue: String,
+    why: Vec<String>,
 }
 
 impl HealthCheck {
@@ -107,9 +114,7 @@ impl HealthCheck {
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(told)) => told,
             // It goes on, and whoever asks next has what comes of it.
-            Ok(Err(_)) | Err(_) => {
-                Told::unknown(format!("the database did not answer within {PATIENCE:?}"), Vec::new())
-            }
+            Ok(Err(_)) | Err(_) => Told::unknown(format!("the database did not answer within {PATIENCE:?}")),
         }
     }
 
@@ -125,7 +130,7 @@ impl HealthCheck {
         let told = told.into_iter().fold(Told::well(), Told::and);
         let before = last.as_ref().map_or(&[][..], |(_, told)| &told.details[..]);
         // Once, however often it is asked while it lasts.
-        told.details.iter().filter(|detail| !before.contains(detail)).for_each(|detail| log::warn!("{detail}"));
+        told.details.iter().filter(|detail| !before.contains(detail)).for_each(NotReady::log);
         *last = Some((Instant::now(), told.clone()));
         told
     }
@@ -136,25 +141,21 @@ impl Told {
         Self { ready: true, alive: Some(true), why: Vec::new(), details: Vec::new() }
     }
 
-    fn unknown(why: String, details: Vec<String>) -> Self {
-        Self { ready: false, alive: None, why: vec![why], details }
+    fn unknown(why: String) -> Self {
+        Self { ready: false, alive: None, why: vec![why], details: Vec::new() }
     }
 
     fn of(queue: &str, health: Result<Health, OperateError>) -> Self {
-        match health {
+        let (told, details) = match health {
             Ok(Health { ready: true, alive, why, .. }) => {
                 let why = why.iter().map(|why| format!("{queue}: {why}")).collect();
-                Self { alive: Some(alive), why, ..Self::well() }
+                return Self { alive: Some(alive), why, ..Self::well() };
             }
-            Ok(Health { why, .. }) => Self::unknown(
-                format!("{queue}: its tables or rights are not what this version needs; the log says more"),
-                vec![format!("queue {queue} is not ready: {}", why.join("; "))],
-            ),
-            Err(error) => Self::unknown(
-                format!("{queue}: the database could not be asked; the log says more"),
-                vec![format!("nobody can tell whether queue {queue} is well: {}", text::line(&error))],
-            ),
-        }
+            Ok(Health { why, .. }) => ("its tables or rights are not what this version needs", why),
+            Err(error) => ("the database could not be asked", text::chain(&error)),
+        };
+        let details = vec![NotReady { queue: queue.to_owned(), why: details }];
+        Self { details, ..Self::unknown(format!("{queue}: {told}; the log says more")) }
     }
 
     fn and(mut self, other: Self) -> Self {
@@ -165,6 +166,13 @@ impl Told {
             (one, other) => one.and(other),
         };
         Self { ready: self.ready && other.ready, alive, ..self }
+    }
+}
+
+impl NotReady {
+    fn log(&self) {
+        let (queue, error) = (&*self.queue, OneLine(&self.why));
+        log::warn!(target: logs::WEB, queue, error:%; "queue {queue} is not ready: {error}");
     }
 }
 

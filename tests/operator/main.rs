@@ -9,6 +9,7 @@ mod hostile;
 mod kept;
 mod looks;
 mod pauses;
+mod questions;
 mod record;
 mod transfer;
 

@@ -2,22 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use actix_job_queue::{Context, Handlers, Job};
+use actix_job_queue::{Context, Database, Handlers, Job, Queue};
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::{
-    Stage, Task,
-    enqueuer::{new_job, queue},
-    worker::Params,
-};
+use super::{Stage, Task, enqueuer::new_job, worker::Params};
 use crate::{bare::latency::WARM_UP, failure::Failure, server::connect};
 
 /// How long a job may take before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-pub(crate) async fn measure(task: &Task, pause_ms: u64, stage: &Stage) -> Result<(), Failure> {
-    let queue = queue(task).await?;
+pub(crate) async fn measure(task: &Task, pause_ms: u64, start_on_claim: bool, stage: &Stage) -> Result<(), Failure> {
+    let database = Database::connect(&task.url).await.map_err(Failure::because("connect the queue"))?;
+    let builder = Queue::builder(&database, &task.table);
+    let builder = if start_on_claim { builder.start_on_claim() } else { builder };
+    let queue = builder.build().map_err(Failure::because("build the queue"))?;
     let client = connect(&task.url).await?;
+    let enqueue = queue.prepare(&client).await.map_err(Failure::because("prepare to enqueue"))?;
     let (tell, mut heard) = unbounded_channel();
     let handlers = Handlers::new().on("Job", move |_job: Job<Params>, ctx: Context| {
         let begun = Instant::now();
@@ -36,7 +36,7 @@ pub(crate) async fn measure(task: &Task, pause_ms: u64, stage: &Stage) -> Result
         tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         let job = new_job(n, None)?;
         let sent = Instant::now();
-        queue.enqueue(&client, job).await.map_err(Failure::because("enqueue a job"))?;
+        enqueue.enqueue(&client, job).await.map_err(Failure::because("enqueue a job"))?;
         let begun = match tokio::time::timeout(PATIENCE, heard.recv()).await {
             Ok(Some(begun)) => begun,
             _ => return Err(format!("job {n} did not run within {PATIENCE:?}").into()),

@@ -70,7 +70,7 @@ async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {
         Duty::Enqueue { callers, prepared } => enqueuer::one_by_one(task, callers, prepared, stage).await,
         Duty::EnqueueMany { size } => enqueuer::many(task, size, stage).await,
         Duty::Load { rate, warm_up } => load::generate(task, rate, warm_up, stage).await,
-        Duty::Latency { pause_ms } => latency::measure(task, pause_ms, stage).await,
+        Duty::Latency { pause_ms, start_on_claim } => latency::measure(task, pause_ms, start_on_claim, stage).await,
         Duty::BareClaims { connections } => bare::claims::run(task, connections, stage).await,
         Duty::BareDrain { connections } => bare::drain::run(task, connections, stage).await,
         Duty::BareSteps { connections } => bare::steps::run(task, connections, stage).await,

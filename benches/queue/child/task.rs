@@ -29,7 +29,7 @@ pub(crate) enum Duty {
     /// The library's enqueueing at a steady rate, each job with its time.
     Load { rate: f64, warm_up: u64 },
     /// A job at a time from its enqueueing to its handler, both in one process.
-    Latency { pause_ms: u64 },
+    Latency { pause_ms: u64, start_on_claim: bool },
     /// Bare: claims a hundred jobs and deletes them, in one commit.
     BareClaims { connections: u32 },
     /// Bare: deletes a hundred jobs in one statement, a commit each.
@@ -85,7 +85,8 @@ impl fmt::Display for Duty {
             Duty::Enqueue { callers, prepared: true } => write!(f, "{callers} callers of enqueue, prepared"),
             Duty::EnqueueMany { size } => write!(f, "enqueue_many of {size}"),
             Duty::Load { rate, .. } => write!(f, "{rate:.0} jobs a second"),
-            Duty::Latency { .. } => f.write_str("one job at a time"),
+            Duty::Latency { start_on_claim: false, .. } => f.write_str("one job at a time"),
+            Duty::Latency { start_on_claim: true, .. } => f.write_str("one job at a time, start_on_claim"),
             Duty::BareClaims { connections } => {
                 write!(f, "bare, {connections} connections, 100 claimed and deleted a commit")
             }

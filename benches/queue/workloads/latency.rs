@@ -25,7 +25,8 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(1_000, 200);
     field.create("jobs").await?;
     field.run(&[BARE_TABLE, &bare::latency::setup("bare")]).await?;
-    let contenders = [Duty::Latency { pause_ms: PAUSE_MS }, Duty::BareLatency { pause_ms: PAUSE_MS }];
+    let [reserved, started] = [false, true].map(|start_on_claim| Duty::Latency { pause_ms: PAUSE_MS, start_on_claim });
+    let contenders = [reserved, Duty::BareLatency { pause_ms: PAUSE_MS }, started];
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
         field.settle().await?;
@@ -36,14 +37,16 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         sample(&child.end().await?)
     })
     .await?;
-    let [ours, bare] = &series[..] else {
+    let [reserved, bare, started] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
-    let case = format!("{} / {}", contenders[0], contenders[1]);
-    Ok(vec![
-        Figure::beside(case.clone(), MEDIAN, ours, bare)?.asked(Ask::RatioAtMost(1.2)),
-        Figure::beside(case, NEARLY_ALL, ours, bare)?.asked(Ask::RatioAtMost(1.5)),
-    ])
+    let mut figures = Vec::new();
+    for (duty, ours) in [(&contenders[0], reserved), (&contenders[2], started)] {
+        let case = format!("{duty} / {}", contenders[1]);
+        figures.push(Figure::beside(case.clone(), MEDIAN, ours, bare)?.asked(Ask::RatioAtMost(1.2)));
+        figures.push(Figure::beside(case, NEARLY_ALL, ours, bare)?.asked(Ask::RatioAtMost(1.5)));
+    }
+    Ok(figures)
 }
 
 pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome {
