@@ -59,7 +59,7 @@ mod counting {
                 Unit::Seconds,
                 "How late the job is that is due longest"
             );
-            describe_gauge!("job_queue_processes", "Processes that hold jobs");
+            describe_gauge!("job_queue_processes", "Processes that hold jobs of the queue");
         });
     }
 
@@ -115,7 +115,7 @@ mod counting {
 
     /// What a scrape reads from the database.
     #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-    pub(crate) fn depth(queue: &str, states: &[(String, i64)], oldest: Duration, processes: usize) {
+    pub(crate) fn depth(queue: &str, states: &[(String, i64)], oldest: Duration, processes: i64) {
         for (state, jobs) in states {
             gauge!("job_queue_jobs", "queue" => queue.to_owned(), "state" => state.clone()).set(*jobs as f64);
         }

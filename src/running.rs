@@ -23,7 +23,7 @@ use crate::{
         shared::Shared,
         whereabouts,
     },
-    store::Verdict,
+    store::{Settlement, Verdict},
     text::Cause,
 };
 
@@ -163,6 +163,10 @@ impl fmt::Display for ShutdownReport {
 /// Handlers that were told to stop get so long to do it and to have it written down.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How often and how soon a row is tried again whose lock is about to be let go.
+const LAST_TRIES: u32 = 10;
+const LAST_PAUSE: Duration = Duration::from_millis(50);
+
 impl Running {
     /// Ends all queues in order: stops claiming everywhere at once, lets running handlers finish within one
     /// grace period (the longest `shutdown_timeout`), gives back what was not started and what still runs,
@@ -260,19 +264,30 @@ impl RunningQueue {
         if tokio::time::timeout(LAST_WORDS, shared.idle()).await.is_ok() {
             return 0;
         }
-        // Their arbiters are blocked. The rows can be given back all the same, unless a completion is open.
-        let stuck: Vec<_> = shared.holds.leases().into_iter().map(|lease| (lease, Verdict::Return)).collect();
-        let outcomes = match shared.store.settle(&stuck).await {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
-                self.tell(&error, "its running jobs are available once this process counts as dead");
-                return u64::try_from(stuck.len()).unwrap_or(u64::MAX);
+        // Their arbiters are blocked. The rows can be given back all the same, once no completion of theirs is open.
+        held.iter().for_each(|hold| hold.cut.cancel());
+        let mut stuck: Vec<_> = shared.holds.leases().into_iter().map(|lease| (lease, Verdict::Return)).collect();
+        for _ in 0..LAST_TRIES {
+            match shared.store.settle(&stuck).await {
+                Ok(outcomes) => {
+                    let busy = outcomes.iter().map(|outcome| *outcome == Settlement::Busy);
+                    let before = stuck.len();
+                    stuck = stuck.into_iter().zip(busy).filter_map(|(job, busy)| busy.then_some(job)).collect();
+                    let returned = u64::try_from(before - stuck.len()).unwrap_or(u64::MAX);
+                    shared.tally.returned.fetch_add(returned, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    self.tell(&error, "its running jobs are available once this process counts as dead");
+                    break;
+                }
             }
-        };
-        let busy = outcomes.iter().filter(|outcome| **outcome == crate::store::Settlement::Busy).count();
-        let returned = outcomes.len() - busy;
-        shared.tally.returned.fetch_add(u64::try_from(returned).unwrap_or(u64::MAX), Ordering::Relaxed);
-        u64::try_from(busy).unwrap_or(u64::MAX)
+            if stuck.is_empty() {
+                break;
+            }
+            // The server has yet to find out that a connection is closed.
+            tokio::time::sleep(LAST_PAUSE).await;
+        }
+        u64::try_from(stuck.len()).unwrap_or(u64::MAX)
     }
 
     async fn end(&self) {

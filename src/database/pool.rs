@@ -19,6 +19,7 @@ use tokio_postgres::{
     AsyncMessage, Client, Config, Error, Socket,
     tls::{MakeTlsConnect, TlsConnect},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::plans::{Plans, Steering, VIGILANCE};
 use crate::{error::DatabaseError, logs, text::Cause};
@@ -66,6 +67,12 @@ impl Connection {
                 "could not have the server look after a connection: {cause}"
             );
         }
+    }
+
+    /// Has the connection closed as soon as this fires, until it is back in its pool. Whoever has it may sit on a
+    /// blocked thread and never give it back; the server then ends its transaction.
+    pub(crate) fn close_on(&self, token: CancellationToken) {
+        self.0.close_on(token);
     }
 
     /// Keeps the connection from being used again: a statement is still under way on it.
@@ -123,6 +130,7 @@ trait Pooled: Send {
     fn steer(&mut self, to: Steering) -> Option<&'static str>;
     /// Whether this is the first time that it is asked, where the connection is a session of its own.
     fn watch_once(&mut self) -> bool;
+    fn close_on(&self, token: CancellationToken);
     fn give_up(&mut self);
 }
 
@@ -213,7 +221,7 @@ impl<T: Tls> Connect for Pools<T> {
                     Ok(connection) if connection.is_broken(&self.era) => {}
                     Ok(connection) => {
                         last_failure.forget();
-                        connection.lent.send_replace(true);
+                        connection.lent.send_replace(Lent::Out);
                         return Ok(Connection(Box::new(connection)));
                     }
                     Err(error) => {
@@ -290,22 +298,60 @@ struct Manager<T: Tls> {
 }
 
 /// Connects, and has the connection driven for as long as it may be of use.
-async fn open<T: Tls>(config: Config, tls: T, eras: Era, era: u64) -> Result<(Client, watch::Sender<bool>), Error> {
+async fn open<T: Tls>(config: Config, tls: T, eras: Era, era: u64) -> Result<(Client, watch::Sender<Lent>), Error> {
     let (client, connection) = config.connect(tls).await?;
-    let (lent, lending) = watch::channel(false);
-    tokio::spawn(drive(connection, useless(lending, eras, era)));
+    let (lent, lending) = watch::channel(Lent::In);
+    let closed = closed(lending.clone());
+    let driven = drive(connection, useless(lending, eras, era));
+    tokio::spawn(async move {
+        tokio::select! {
+            () = driven => {}
+            () = closed => {}
+        }
+    });
     Ok((client, lent))
+}
+
+/// Whether somebody has a connection.
+#[derive(Debug, Clone)]
+enum Lent {
+    /// It lies in its pool.
+    In,
+    Out,
+    /// Somebody has it, and it is closed under their hands once this fires.
+    Until(CancellationToken),
+}
+
+/// Waits until a connection is to be closed whoever has it.
+async fn closed(mut lent: watch::Receiver<Lent>) {
+    loop {
+        let now = lent.borrow_and_update().clone();
+        let fired = async {
+            match now {
+                Lent::Until(token) => token.cancelled_owned().await,
+                Lent::In | Lent::Out => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // One that came back just before is nobody's transaction any more.
+            biased;
+            changed = lent.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            },
+            () = fired => return,
+        }
+    }
 }
 
 /// Waits until nobody will use a connection again: its client is gone, or lies in the pool and is of an era that
 /// has ended.
-async fn useless(mut lent: watch::Receiver<bool>, eras: Era, era: u64) {
+async fn useless(mut lent: watch::Receiver<Lent>, eras: Era, era: u64) {
     let mut lending = lent.clone();
     let gone = async { while lending.changed().await.is_ok() {} };
     let left = async {
         eras.ended(era).await;
         // One that is gone meanwhile is of no use either.
-        let _ = lent.wait_for(|lent| !lent).await;
+        let _ = lent.wait_for(|lent| matches!(lent, Lent::In)).await;
     };
     tokio::select! {
         () = gone => {}
@@ -347,7 +393,7 @@ impl Era {
 struct Pooling {
     client: Client,
     /// Whether somebody has it. Dropped with the client.
-    lent: watch::Sender<bool>,
+    lent: watch::Sender<Lent>,
     era: u64,
     plans: Plans,
     sessions_trusted: Arc<AtomicBool>,
@@ -402,7 +448,7 @@ impl<T: Tls> ManageConnection for Manager<T> {
 
     /// Asked when a connection comes back to its pool.
     fn has_broken(&self, pooling: &mut Pooling) -> bool {
-        pooling.lent.send_replace(false);
+        pooling.lent.send_replace(Lent::In);
         self.inner.has_broken(&mut pooling.client) || pooling.is_broken(&self.era)
     }
 }
@@ -426,6 +472,10 @@ impl<T: Tls> Pooled for PooledConnection<'static, Manager<T>> {
 
     fn watch_once(&mut self) -> bool {
         self.is_trusted() && !std::mem::replace(&mut self.watched, true)
+    }
+
+    fn close_on(&self, token: CancellationToken) {
+        self.lent.send_replace(Lent::Until(token));
     }
 
     fn give_up(&mut self) {

@@ -220,6 +220,10 @@ impl Opener {
         for (tries, place) in (1..).zip(&mut self.connections) {
             let connection = place.insert(store.database.get(Lane::Work, &attempted).await?);
             connection.be_looked_after().await;
+            // The first that is overdue has the others' completion fail too: they cannot do without it.
+            if let Some(first) = holds.iter().min_by_key(|hold| hold.deadline) {
+                connection.close_on(first.cut.clone());
+            }
             let plans = connection.plans();
             let transaction = match connection.build_transaction().isolation_level(isolation).start().await {
                 Ok(transaction) => transaction,

@@ -12,10 +12,9 @@ impl Operator {
     /// The database could not be asked; the gauges keep their values.
     pub async fn publish_gauges(&self) -> Result<(), OperateError> {
         let overview = self.overview().await?;
-        let processes = self.processes().await?;
         let states: Vec<_> = overview.depth.iter().map(|depth| (depth.state.to_string(), depth.figure.jobs)).collect();
         let oldest = overview.waiting_since.map(|since| (overview.now - since).to_std().unwrap_or(Duration::ZERO));
-        metrics::depth(&overview.queue, &states, oldest.unwrap_or_default(), processes.len());
+        metrics::depth(&overview.queue, &states, oldest.unwrap_or_default(), overview.processes);
         Ok(())
     }
 }

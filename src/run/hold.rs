@@ -46,6 +46,8 @@ pub(crate) struct Hold {
     /// What the handler or the queue says of the time before the next attempt, whoever settles this one.
     pub(crate) backoff: Backoff,
     pub(crate) token: CancellationToken,
+    /// Closes the connection of its completion, for a handler that cannot be stopped.
+    pub(crate) cut: CancellationToken,
     /// The life of this process in which it was started.
     pub(crate) life: Life,
     reason: OnceLock<Cancelled>,
@@ -74,6 +76,7 @@ impl Hold {
             timeout: whole,
             backoff,
             token: CancellationToken::new(),
+            cut: CancellationToken::new(),
             life,
             reason: OnceLock::new(),
             committed: AtomicBool::new(false),

@@ -220,9 +220,9 @@ async fn a_handler_that_blocks_its_thread_does_not_hold_up_a_shutdown_and_its_jo
     other.shutdown().await;
 }
 
-/// Its transaction keeps the row locked, so the row cannot be given back; others rescue it.
+/// Its transaction keeps the row locked; it is ended by closing its connection.
 #[actix::test]
-async fn a_handler_that_blocks_within_its_completion_is_reported_as_left_and_rescued() {
+async fn a_handler_that_blocks_within_its_completion_has_it_undone_and_its_job_given_back() {
     let db = TestDb::new().await;
     let Blocker { release, handlers, mut outcomes } = blocker(true);
     let running = blocked(&db, handlers, 1).await;
@@ -237,14 +237,15 @@ async fn a_handler_that_blocks_within_its_completion_is_reported_as_left_and_res
 
     let report = running.shutdown().await;
 
-    assert_eq!((report.returned, report.left, report.completed), (0, 1, 0), "{report}");
-    assert_eq!(number(&client, "SELECT count(*) FROM jobs WHERE state = 'IN_PROGRESS'").await, 1);
-    let other = queue(&db.url(), DatabaseOptions::new(), |queue| queue).await.start(entering()).await.unwrap();
+    assert_eq!((report.returned, report.left, report.completed), (1, 0, 0), "{report}");
+    assert_eq!(number(&client, "SELECT count(*) FROM jobs WHERE state = 'AVAILABLE' AND attempt = 0").await, 1);
     release.send(()).unwrap();
-    // Whichever of the two completes it, it has one effect.
+    // Its thread may have ended with it.
+    let outcome = outcomes.recv().await;
+    assert!(outcome.as_deref() != Some("completed"), "{outcome:?}");
+    let other = queue(&db.url(), DatabaseOptions::new(), |queue| queue).await.start(entering()).await.unwrap();
     all_entered(&client, 1).await;
     other.shutdown().await;
-    drop(outcomes.recv().await);
 }
 
 /// What waits behind the blocked thread is claimed and cannot start.

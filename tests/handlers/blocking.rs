@@ -87,6 +87,46 @@ async fn a_handler_that_blocks_holds_up_no_other_arbiter() {
     running.shutdown().await;
 }
 
+/// Opens its completion and waits within it, in which another handler's wall stops it.
+async fn wait_within(probe: Probe<String>, job: Job<Value>, mut ctx: Context) -> Done {
+    let completion = ctx.begin().await?;
+    write(&completion, job.id, "within").await?;
+    probe.say("within".to_owned());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let committed = completion.commit().await;
+    probe.say(if committed.is_ok() { "committed" } else { "refused" }.to_owned());
+    Ok(committed?)
+}
+
+/// Nobody can drop its completion, whose transaction has the row locked.
+#[actix::test]
+async fn a_completion_that_is_open_on_a_blocked_thread_is_undone_when_its_job_is_overdue() {
+    let bench = Bench::with(|queue| queue.arbiters(1).max_demand(2).dead_after(Duration::from_secs(2))).await;
+    let (probe, mut heard) = Probe::new();
+    let (fell, wall) = Wall::new();
+    let patient = with(probe.clone(), wait_within);
+    let handlers = Handlers::new()
+        .on("Block", with((probe, wall), block))
+        .on("Wait", Tuned::new(patient).execution_timeout(Duration::from_secs(1)));
+    let running = bench.start(handlers).await;
+    let waits = bench.enqueue(bare("Wait")).await;
+    assert_eq!(hear(&mut heard).await, "within");
+    bench.enqueue(bare("Block")).await;
+    assert_eq!(hear(&mut heard).await, "blocks");
+
+    bench.becomes(waits, "RETRY").await;
+
+    assert!(bench.error(waits).await.contains("blocks the thread"));
+    assert_eq!(bench.notes().await, [""; 0], "what it had written is undone");
+    fell.send(()).unwrap();
+    // It may have been stopped before it could try.
+    let first = hear(&mut heard).await;
+    let last = if first == "refused" { hear(&mut heard).await } else { first };
+    assert_eq!(last, "completed", "the other is not to suffer by it");
+    running.shutdown().await;
+    assert_eq!(bench.state(waits).await.as_deref(), Some("RETRY"));
+}
+
 /// The blocked arbiter has places left and is given jobs that it cannot start. Their reservations lapse, and
 /// the other arbiter runs them.
 #[actix::test]
