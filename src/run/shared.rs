@@ -3,7 +3,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -16,6 +16,10 @@ use super::{
     node::Node,
 };
 use crate::{error::DatabaseError, logs, metrics, settings::Settings, store::Store, text::Cause};
+
+/// How often and how soon rows are tried again that somebody has locked: claims of others mostly, which end soon. What
+/// stays locked for longer is left to lapse.
+const LOCKED: (u32, Duration) = (20, Duration::from_millis(50));
 
 /// What all actors of a running queue share in this process.
 #[derive(Debug)]
@@ -63,12 +67,22 @@ impl Shared {
 
     /// Makes jobs that were claimed and will not be performed available to others, all of this process's if none are
     /// named, but for those in `kept`; how many.
-    pub(crate) async fn give_back(&self, ids: Option<&[i64]>, mut kept: Vec<i64>) -> Result<u64, DatabaseError> {
-        let performed = self.settings.start_on_claim.then(|| {
-            kept.extend(self.holds.leases().into_iter().map(|lease| lease.id));
-            kept
-        });
-        self.store.unreserve(&self.node, ids, performed.as_deref()).await
+    pub(crate) async fn give_back(&self, ids: Option<&[i64]>, kept: Vec<i64>) -> Result<u64, DatabaseError> {
+        let (mut given, mut left) = (0, ids.map(<[i64]>::to_vec));
+        for tries in 1.. {
+            let performed = self.settings.start_on_claim.then(|| {
+                let holds = self.holds.leases().into_iter().map(|lease| lease.id);
+                kept.iter().copied().chain(holds).collect::<Vec<_>>()
+            });
+            let (returned, locked) = self.store.unreserve(&self.node, left.as_deref(), performed.as_deref()).await?;
+            given += returned;
+            if locked.is_empty() || tries == LOCKED.0 {
+                break;
+            }
+            left = Some(locked);
+            tokio::time::sleep(LOCKED.1).await;
+        }
+        Ok(given)
     }
 
     /// Ends this process's present life if it was silent for so long that others may count it as dead: takes the jobs

@@ -169,14 +169,14 @@ impl Store {
         Ok(rows.first().map(|row| row.get("name")))
     }
 
-    /// Makes claimed jobs available again, all of this process's if none are named; how many. Those that a claim has
-    /// started go back if it is told which of them are performed.
+    /// Makes claimed jobs available again, all of this process's if none are named; how many, and which of them
+    /// somebody had locked. Those that a claim has started go back if it is told which of them are performed.
     pub(crate) async fn unreserve(
         &self,
         node: &Node,
         ids: Option<&[i64]>,
         performed: Option<&[i64]>,
-    ) -> Result<u64, DatabaseError> {
+    ) -> Result<(u64, Vec<i64>), DatabaseError> {
         let rows = self
             .database
             .query(
@@ -186,7 +186,8 @@ impl Store {
                 &[(&node.number(), Type::INT8), (&ids, Type::INT8_ARRAY), (&performed, Type::INT8_ARRAY)],
             )
             .await?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>("returned").unsigned_abs()))
+        let told = |row: &Row| (row.get::<_, i64>("returned").unsigned_abs(), row.get("locked"));
+        Ok(rows.first().map(told).unwrap_or_default())
     }
 }
 

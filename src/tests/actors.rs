@@ -172,6 +172,40 @@ async fn what_could_not_be_given_back_is_given_back_at_the_next_try() {
     queue.has_exactly_two_slots().await;
 }
 
+/// As another process's claim does that looked at the job just before it was taken.
+#[actix::test]
+async fn what_somebody_has_locked_is_given_back_when_it_is_free() {
+    let queue = Gated::new().await;
+    queue.enqueue(2).await;
+    queue.until("IN_PROGRESS", 2).await;
+    let reserved = "INSERT INTO jobs (params) VALUES ('{}');
+                    UPDATE jobs SET state = 'RESERVED', expires = now() + interval '1 h',
+                                    node = (SELECT node FROM job_queue_nodes) WHERE state = 'AVAILABLE'";
+    queue.client.batch_execute(reserved).await.unwrap();
+    queue.client.batch_execute("BEGIN; SELECT FROM jobs WHERE state = 'RESERVED' FOR UPDATE").await.unwrap();
+
+    assert!(queue.running.present().await.producer.send(Crash).await.is_err());
+    // It has been passed over by then.
+    let passed = "SELECT count(*) > 0 FROM pg_stat_activity \
+                   WHERE query LIKE '%claimed and will not perform%' AND state = 'idle' AND datname = current_database()";
+    loop {
+        // What is seen of others stays the same within a transaction otherwise.
+        queue.client.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
+        let row = queue.client.query_typed_one(passed, &[]).await.unwrap();
+        if row.get::<_, bool>(0) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    queue.client.batch_execute("COMMIT").await.unwrap();
+
+    queue.until("AVAILABLE", 1).await;
+    queue.gate.add_permits(3);
+    queue.until("IN_PROGRESS", 0).await;
+    queue.until("AVAILABLE", 0).await;
+    queue.has_exactly_two_slots().await;
+}
+
 #[actix::test]
 async fn a_poller_that_panicked_is_replaced_and_jobs_become_due() {
     let queue = Gated::new().await;

@@ -184,7 +184,7 @@ async fn make(table: &Table, nodes: &[Arc<Node>], model: &mut Model, step: Move)
         Move::Snooze { job } => settle(table, model, job, Verdict::Snooze { after: MINUTE }).await?,
         Move::Return { job } => settle(table, model, job, Verdict::Return).await?,
         Move::Unreserve { node } => {
-            let returned = table.store.unreserve(&nodes[node], None, None).await.expect("a return");
+            let (returned, _) = table.store.unreserve(&nodes[node], None, None).await.expect("a return");
             let mine = |job: &&mut Expected| job.state == State::Reserved && job.holder == Some(node);
             let count = model.jobs.values_mut().filter(mine).map(|job| job.end(State::Available)).count();
             prop_assert_eq!(returned, count as u64);

@@ -141,7 +141,7 @@ async fn whatever_makes_a_job_available_later_is_announced_to_those_who_wait() {
     assert_eq!(ear.all().await, [heard("jobs", "")], "an activation");
 
     table.claim(1).await;
-    assert_eq!(table.store.unreserve(&table.node, None, None).await.unwrap(), 1);
+    assert_eq!(table.store.unreserve(&table.node, None, None).await.unwrap().0, 1);
     assert_eq!(ear.all().await, [heard("jobs", "")], "a reservation that was given back");
 
     table.run_sql("UPDATE jobs SET state = 'FAILED'").await;

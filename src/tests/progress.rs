@@ -132,7 +132,7 @@ async fn whatever_comes_back_is_claimed_next() {
     other.node = Arc::clone(&claimer.node);
 
     for round in 0..3 {
-        assert_eq!(table.store.unreserve(&claimer.node, Some(&[first]), None).await.unwrap(), 1);
+        assert_eq!(table.store.unreserve(&claimer.node, Some(&[first]), None).await.unwrap().0, 1);
         assert_eq!(claimer.ids(&table, 1).await, [first], "a reservation that was given back, {round}");
     }
 
