@@ -26,6 +26,7 @@ test: tools ## Runs everything that the continuous integration runs.
 	cargo test --all-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 	cargo package --allow-dirty --no-verify
+	$(MAKE) chaos ARGS=--short
 	env -u DATABASE_URL $(MAKE) demo
 
 fill: tools ## Fills a queue with ROWS=10000000 jobs in all states, to try the operator's command line on.
