@@ -145,7 +145,7 @@ pub struct ShutdownReport {
     pub returned: u64,
     /// Jobs that were claimed, not started, and given back.
     pub unreserved: u64,
-    /// Jobs that could not be given back, for a handler blocks its thread or the database is away; others
+    /// Jobs that could not be given back, for somebody else has their rows locked or the database is away; others
     /// rescue them once this process counts as dead.
     pub left: u64,
 }

@@ -243,7 +243,7 @@ impl Database {
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>, DatabaseError> {
         let mut connection = self.get(lane, attempted).await?;
-        let plans = if recurs { connection.plans() } else { Plans::none() };
+        let plans = if recurs { connection.plans() } else { Plans::default() };
         // Connections that are lent to callers are planned for as the server is set.
         let ours = !matches!(lane, Lane::Work);
         let plans = if ours { plans.steered() } else { plans };

@@ -59,7 +59,7 @@ const MOST: usize = 200;
 ///
 /// They are used only once it is known that a connection is a session of its own: behind a pooler that hands
 /// sessions round, another client's statement may go by the same name.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Plans {
     kept: Option<Arc<Mutex<Kept>>>,
     lifetime: Duration,
@@ -72,11 +72,6 @@ impl Plans {
     /// Plans to be kept with one connection.
     pub(super) fn of_a_connection() -> Self {
         Self { kept: Some(Arc::default()), lifetime: LIFETIME }
-    }
-
-    /// No plans.
-    pub(crate) fn none() -> Self {
-        Self { kept: None, lifetime: LIFETIME }
     }
 
     /// The same, of a connection on which the planner is steered.

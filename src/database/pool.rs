@@ -463,7 +463,7 @@ impl<T: Tls> Pooled for PooledConnection<'static, Manager<T>> {
     }
 
     fn plans(&self) -> Plans {
-        if self.is_trusted() { self.plans.clone() } else { Plans::none() }
+        if self.is_trusted() { self.plans.clone() } else { Plans::default() }
     }
 
     fn steer(&mut self, to: Steering) -> Option<&'static str> {

@@ -67,6 +67,26 @@ impl Gated {
         panic!("{} jobs are {state} and not {count}", self.in_state(state).await);
     }
 
+    /// Both slots are taken, and a third job is claimed for the next hour and given to nobody.
+    async fn with_one_reserved() -> Self {
+        let queue = Self::new().await;
+        queue.enqueue(2).await;
+        queue.until("IN_PROGRESS", 2).await;
+        let reserved = "INSERT INTO jobs (params) VALUES ('{}');
+                        UPDATE jobs SET state = 'RESERVED', expires = now() + interval '1 h',
+                                        node = (SELECT node FROM job_queue_nodes) WHERE state = 'AVAILABLE'";
+        queue.client.batch_execute(reserved).await.unwrap();
+        queue
+    }
+
+    /// Those two and the third, and is then as it was.
+    async fn performs_all_three(&self) {
+        self.gate.add_permits(3);
+        self.until("IN_PROGRESS", 0).await;
+        self.until("AVAILABLE", 0).await;
+        self.has_exactly_two_slots().await;
+    }
+
     /// Three jobs take two slots and no more, and all of them are done in the end.
     async fn has_exactly_two_slots(&self) {
         self.enqueue(3).await;
@@ -124,34 +144,20 @@ async fn a_producer_that_panicked_is_replaced_and_claims_for_the_room_that_there
 /// Otherwise what a producer had claimed and given to nobody would wait for its reservation to lapse.
 #[actix::test]
 async fn what_a_producer_that_panicked_had_claimed_is_available_again() {
-    let queue = Gated::new().await;
-    queue.enqueue(2).await;
-    queue.until("IN_PROGRESS", 2).await;
-    let claimed = "INSERT INTO jobs (params) VALUES ('{}');
-                   UPDATE jobs SET state = 'RESERVED', expires = now() + interval '1 h',
-                                   node = (SELECT node FROM job_queue_nodes) WHERE state = 'AVAILABLE'";
-    queue.client.batch_execute(claimed).await.unwrap();
+    let queue = Gated::with_one_reserved().await;
 
     assert!(queue.running.present().await.producer.send(Crash).await.is_err());
 
     queue.until("AVAILABLE", 1).await;
-    queue.gate.add_permits(3);
-    queue.until("IN_PROGRESS", 0).await;
-    queue.until("AVAILABLE", 0).await;
-    queue.has_exactly_two_slots().await;
+    queue.performs_all_three().await;
 }
 
 /// A reservation that lapses by itself does so an hour later, and no poll comes sooner.
 #[actix::test]
 async fn what_could_not_be_given_back_is_given_back_at_the_next_try() {
-    let queue = Gated::new().await;
-    queue.enqueue(2).await;
-    queue.until("IN_PROGRESS", 2).await;
+    let queue = Gated::with_one_reserved().await;
     // A sequence counts refusals too, which are rolled back.
-    let refused = "INSERT INTO jobs (params) VALUES ('{}');
-                   UPDATE jobs SET state = 'RESERVED', expires = now() + interval '1 h',
-                                   node = (SELECT node FROM job_queue_nodes) WHERE state = 'AVAILABLE';
-                   CREATE SEQUENCE tries;
+    let refused = "CREATE SEQUENCE tries;
                    CREATE FUNCTION refuse_once() RETURNS trigger LANGUAGE plpgsql AS $$
                    BEGIN
                        IF nextval('tries') = 1 THEN RAISE EXCEPTION 'not yet'; END IF;
@@ -166,22 +172,13 @@ async fn what_could_not_be_given_back_is_given_back_at_the_next_try() {
     queue.until("AVAILABLE", 1).await;
     let tries: i64 = queue.client.query_typed_one("SELECT last_value FROM tries", &[]).await.unwrap().get(0);
     assert_eq!(tries, 2, "it was refused once and tried once more");
-    queue.gate.add_permits(3);
-    queue.until("IN_PROGRESS", 0).await;
-    queue.until("AVAILABLE", 0).await;
-    queue.has_exactly_two_slots().await;
+    queue.performs_all_three().await;
 }
 
 /// As another process's claim does that looked at the job just before it was taken.
 #[actix::test]
 async fn what_somebody_has_locked_is_given_back_when_it_is_free() {
-    let queue = Gated::new().await;
-    queue.enqueue(2).await;
-    queue.until("IN_PROGRESS", 2).await;
-    let reserved = "INSERT INTO jobs (params) VALUES ('{}');
-                    UPDATE jobs SET state = 'RESERVED', expires = now() + interval '1 h',
-                                    node = (SELECT node FROM job_queue_nodes) WHERE state = 'AVAILABLE'";
-    queue.client.batch_execute(reserved).await.unwrap();
+    let queue = Gated::with_one_reserved().await;
     queue.client.batch_execute("BEGIN; SELECT FROM jobs WHERE state = 'RESERVED' FOR UPDATE").await.unwrap();
 
     assert!(queue.running.present().await.producer.send(Crash).await.is_err());
@@ -200,10 +197,7 @@ async fn what_somebody_has_locked_is_given_back_when_it_is_free() {
     queue.client.batch_execute("COMMIT").await.unwrap();
 
     queue.until("AVAILABLE", 1).await;
-    queue.gate.add_permits(3);
-    queue.until("IN_PROGRESS", 0).await;
-    queue.until("AVAILABLE", 0).await;
-    queue.has_exactly_two_slots().await;
+    queue.performs_all_three().await;
 }
 
 #[actix::test]

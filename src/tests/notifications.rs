@@ -118,7 +118,12 @@ async fn completion_retry_and_failure_announce_the_jobs_payload_in_the_transacti
     let in_transaction = table.started(columns, "'committed', 1").await;
     let mut handler = table.db.client().await;
     let completion = handler.transaction().await.unwrap();
-    table.store.begin_completion(&completion, &crate::database::Plans::none(), in_transaction).await.unwrap().unwrap();
+    table
+        .store
+        .begin_completion(&completion, &crate::database::Plans::default(), in_transaction)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(ear.all().await, []);
     completion.commit().await.unwrap();
     assert_eq!(ear.all().await, [heard("jobs.completed", "committed")]);

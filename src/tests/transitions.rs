@@ -384,7 +384,7 @@ async fn maintenance_never_waits_for_a_lock_that_a_handler_holds() {
     let job = table.started("", "").await;
     let mut handler = table.db.client().await;
     let completion = handler.transaction().await.unwrap();
-    let opened = table.store.begin_completion(&completion, &crate::database::Plans::none(), job).await.unwrap();
+    let opened = table.store.begin_completion(&completion, &crate::database::Plans::default(), job).await.unwrap();
     assert!(opened.is_some());
     // The second connection sees the row as it was, and must pass it by.
     let dead =
