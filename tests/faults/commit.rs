@@ -279,7 +279,7 @@ async fn jobs_of_a_claim_whose_answer_is_lost_do_not_wait_for_their_reservation_
     let (proxy, jobs) = proxied(&db, |queue| queue.reservation_timeout(HOUR).dead_after(HOUR)).await;
     let client = db.client().await;
     jobs.enqueue_many(&client, &[1, 2, 3].map(Entry::job)).await.unwrap();
-    proxy.set(Mode::LoseAnswerTo("'RESERVED',"));
+    proxy.set(Mode::LoseAnswerTo("state = 'RESERVED',"));
 
     let running = jobs.start(entering()).await.unwrap();
     proxy.answer_lost().await;

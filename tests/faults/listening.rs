@@ -6,7 +6,7 @@ use actix_job_queue::{Context, DatabaseOptions, Handlers, Job, Listen};
 use tokio::sync::Semaphore;
 
 use crate::{
-    harness::{Entry, HOUR, all_entered, enter, entering, migrated, number, queue, until, waiting},
+    harness::{Entry, HOUR, all_entered, calm, enter, entering, migrated, number, queue, until, waiting},
     support::{
         TestDb,
         proxy::{Mode, Proxy},
@@ -75,6 +75,8 @@ async fn a_job_committed_while_the_listener_is_away_is_found_when_it_is_back() {
     proxy.set(Mode::Swallow);
     proxy.cut();
     waiting(&client, 0).await;
+    // The producer looks once when its listener is lost.
+    calm(&client).await;
     jobs.enqueue(&client, Entry::job(1)).await.unwrap();
     assert_eq!(number(&client, "SELECT count(*) FROM jobs WHERE state = 'AVAILABLE'").await, 1);
     proxy.set(Mode::Pass);
