@@ -63,6 +63,8 @@ How it is measured:
               is left that was enqueued before the fault's end, or that is older than 5 s. So it is 2 s at least. More
               than 15 s is a miss, or than 30 s where a network swallows what was sent: there a statement is given
               up after 15 s.
+  slow        Where only rate or time fall short, the scenario is played once more, and the second time counts: a
+              machine that others use is slow at times. Nothing else is forgiven.
   connections Of all workers to the server, before the fault and once the queue is empty. More than their settings
               allow, or one that was left within a transaction, is a miss.
   RSS         The mean of the workers. More than half as much again and 24 MB is a miss.

@@ -23,6 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) memory: Option<Change>,
     /// What should not have been, in words.
     pub(crate) misses: Vec<String>,
+    /// What was slower than it should be, in words: a machine that had other things to do is as good a reason as any.
+    pub(crate) slow: Vec<String>,
     /// Why it could not be played on this machine.
     pub(crate) not_run: Option<String>,
 }
@@ -43,8 +45,18 @@ impl Outcome {
         Self { not_run: Some(why.into()), ..Self::default() }
     }
 
+    /// Whether it was slow, and nothing else was wrong with it.
+    pub(crate) fn only_slow(&self) -> bool {
+        self.misses.is_empty() && !self.slow.is_empty()
+    }
+
+    /// All that was wrong.
+    pub(crate) fn reasons(&self) -> impl Iterator<Item = &String> {
+        self.misses.iter().chain(&self.slow)
+    }
+
     pub(crate) fn verdict(&self) -> Verdict {
-        if !self.misses.is_empty() {
+        if !self.misses.is_empty() || !self.slow.is_empty() {
             Verdict::Missed
         } else if self.not_run.is_some() {
             Verdict::NotRun
