@@ -8,8 +8,9 @@ CREATE TABLE {schema}.job_queue_pauses (
 );
 
 -- Guarantees that rates and latencies are told without a look at any job: a row a queue, minute and type, to which
--- each process adds what it has seen, if anything. The columns waited and ran count attempts by time, in buckets whose ends grow by
--- the square root of two from a millisecond; inserted is the table's own counter by then.
+-- each process adds what it has seen, if anything. After two hours the minutes of a quarter of an hour share the row of its
+-- first. The columns waited and ran count attempts by time, in buckets whose ends grow by the square root of two from a
+-- millisecond; inserted is the table's own counter by then.
 CREATE TABLE {schema}.job_queue_activity (
     queue text NOT NULL,
     minute timestamptz NOT NULL,

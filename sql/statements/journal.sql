@@ -1,26 +1,7 @@
--- Guarantees that what a process has seen is added to what others have, a row a type and minute, and a row a reason and hour;
--- and that what is old goes, so many rows at a time.
+-- Guarantees that what a process has seen is added to what others have, a row a type and minute, and a row a reason and hour.
 -- $1 types, $2 started, $3 completed, $4 failed, $5 and $6 the times waited and ran, each an array as text; $7 the types, $8 errors, $9
--- failures and $10 last jobs of what failed, $11 and $12 for how long minutes and reasons are kept, in seconds
-WITH old_minutes AS (
-    DELETE FROM {schema}.job_queue_activity AS old
-     USING (SELECT queue, minute, kind
-              FROM {schema}.job_queue_activity
-             WHERE queue = {queue_literal} AND minute < now() - make_interval(secs => $11)
-             ORDER BY queue, minute, kind
-             LIMIT 1000
-               FOR UPDATE SKIP LOCKED) AS gone
-     WHERE old.queue = gone.queue AND old.minute = gone.minute AND old.kind = gone.kind
-), old_reasons AS (
-    DELETE FROM {schema}.job_queue_failures AS old
-     USING (SELECT queue, hour, kind, error
-              FROM {schema}.job_queue_failures
-             WHERE queue = {queue_literal} AND hour < now() - make_interval(secs => $12)
-             ORDER BY queue, hour, kind, error
-             LIMIT 1000
-               FOR UPDATE SKIP LOCKED) AS gone
-     WHERE old.queue = gone.queue AND old.hour = gone.hour AND old.kind = gone.kind AND old.error = gone.error
-), reasons AS (
+-- failures and $10 last jobs of what failed
+WITH reasons AS (
     INSERT INTO {schema}.job_queue_failures AS known (queue, hour, kind, error, failures, last_at, last_id)
     SELECT {queue_literal}, date_trunc('hour', now()), kind, error, failures, now(), last_id
       FROM unnest($7::text[], $8::text[], $9::bigint[], $10::bigint[]) AS reason (kind, error, failures, last_id)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use postgres_types::Type;
+use postgres_types::{ToSql, Type};
 use serde::Serialize;
 use tokio_postgres::Row;
 
@@ -29,8 +29,8 @@ pub struct Activity {
     pub since: DateTime<Utc>,
     /// How long a step is.
     pub step_seconds: i64,
-    /// Each step of that time, the earliest first; minutes, or quarters of an hour where more than two hours were asked for.
-    /// The last one is not over yet.
+    /// Each step of that time, the earliest first; minutes, or quarters of an hour where more than two hours were asked for,
+    /// as the clock has them. The last one is not over yet.
     pub steps: Vec<Step>,
     /// Each type, the busiest first.
     pub types: Vec<TypeActivity>,
@@ -95,7 +95,8 @@ impl Quantiles {
 }
 
 impl Operator {
-    /// What jobs did in this time until now; two days are known of minutes, and two weeks of reasons to fail.
+    /// What jobs did in this time until now; two hours are known by the minute, two days by the quarter of an hour, and two
+    /// weeks of reasons to fail.
     ///
     /// # Errors
     /// The database could not be asked.
@@ -128,7 +129,9 @@ impl Operator {
     async fn minutes(&self, sql: &str, steps: Steps) -> Result<Vec<Row>, DatabaseError> {
         let minutes = self.fill(include_str!("../../sql/operate/minutes.sql"), |_| None);
         let sql = self.fill(sql, |hole| (hole == "minutes").then(|| minutes.clone()));
-        self.ask("look what jobs did", &sql, &[(&steps.seconds(), Type::FLOAT8), (&ROWS, Type::INT8)]).await
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&steps.seconds(), Type::INT8), (&ROWS, Type::INT8), (&steps.length.num_seconds(), Type::INT8)];
+        self.ask("look what jobs did", &sql, &parameters).await
     }
 
     async fn reasons(&self, span: Duration) -> Result<Vec<Reason>, DatabaseError> {

@@ -6,18 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use tokio_postgres::Row;
 
-use crate::run::journal::Histogram;
-
 use super::Quantiles;
+use crate::{
+    run::journal::Histogram,
+    store::{FINE, KEPT, QUARTER},
+};
 
-/// Of more than this the steps are coarse.
-const FINE: Duration = Duration::from_secs(2 * 3_600);
-
-/// For so long the minutes are kept.
-const KEPT: Duration = Duration::from_secs(2 * 86_400);
-
-/// How long a step is, in minutes.
-const STEPS: (i64, i64) = (1, 15);
+const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
 /// What jobs did in a step of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,12 +44,12 @@ pub struct Step {
     pub ran: Option<Quantiles>,
 }
 
-/// Steps of equal length, of which the last ends with the present minute.
+/// Steps of equal length, which begin with minutes or with quarters of an hour; the last is the present one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Steps {
     /// How long each is.
     pub(super) length: TimeDelta,
-    number: usize,
+    number: i64,
 }
 
 /// What was read of the minutes.
@@ -62,12 +57,12 @@ pub(super) struct Read<'a> {
     pub(super) now: DateTime<Utc>,
     /// From when on it is whole.
     pub(super) since: DateTime<Utc>,
-    /// By their minutes; those before `since` tell only the counter.
+    /// By their minutes, or the first one of those that have become one; those before `since` tell only the counter.
     minutes: BTreeMap<DateTime<Utc>, Vec<Seen<'a>>>,
     steps: Steps,
 }
 
-/// What jobs of a type did in a minute.
+/// What jobs of a type did in a minute, or in a quarter of an hour that is long over.
 pub(super) struct Seen<'a> {
     pub(super) kind: &'a str,
     pub(super) started: i64,
@@ -83,15 +78,14 @@ impl Steps {
     /// Those of this time until now.
     pub(super) fn of(span: Duration) -> Self {
         let minutes = i64::try_from(span.min(KEPT).as_secs().div_ceil(60)).unwrap_or(1).max(1);
-        let length = if span <= FINE { STEPS.0 } else { STEPS.1 };
-        let number = usize::try_from((minutes + length - 1) / length).unwrap_or(1);
-        Self { length: TimeDelta::minutes(length), number }
+        let length = if span <= FINE { MINUTE } else { QUARTER };
+        let number = (minutes + length.num_minutes() - 1) / length.num_minutes();
+        Self { length, number }
     }
 
     /// All of them together.
-    #[allow(clippy::cast_precision_loss, reason = "two days at most")]
-    pub(super) fn seconds(self) -> f64 {
-        self.length.num_seconds() as f64 * self.number as f64
+    pub(super) fn seconds(self) -> i64 {
+        self.length.num_seconds() * self.number
     }
 }
 
@@ -163,7 +157,7 @@ impl<'a> Read<'a> {
 
     fn empty(&self) -> Vec<Throughput> {
         let from = std::iter::successors(Some(self.since), |from| Some(*from + self.steps.length));
-        let from = from.take_while(|from| *from <= self.now).take(self.steps.number);
+        let from = from.take_while(|from| *from <= self.now);
         from.map(|from| Throughput { from, inserted: Some(0), started: 0, completed: 0, failed: 0 }).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -12,7 +12,6 @@ use super::shared::Shared;
 use crate::{
     error::DatabaseError,
     logs,
-    settings::Keep,
     text::{self, Cause},
 };
 
@@ -31,6 +30,9 @@ const LONGEST: usize = 500;
 
 /// What is seen is written down so much later, once for all of it.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// What is written down grows old so slowly that it need not be looked at more often.
+const ROLLED_UP: Duration = Duration::from_secs(15 * 60);
 
 /// What is gathered; cheap to share, and of no cost while nothing happens.
 #[derive(Debug, Default)]
@@ -194,10 +196,11 @@ fn end(bucket: usize) -> Duration {
     Duration::from_secs_f64(0.001 * std::f64::consts::SQRT_2.powi(power))
 }
 
-/// Writes down what gathers, and lets go of completed jobs that are kept, until a shutdown begins; [`flush`] does it a
-/// last time.
+/// Writes down what gathers, rolls it up as it grows old, and lets go of completed jobs that are kept, until a shutdown
+/// begins; [`flush`] writes a last time.
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let keep = shared.settings.keep;
+    let mut rolled_up: Option<Instant> = None;
     loop {
         // Only where something was kept need anybody look whether it is old.
         let grows_old = async {
@@ -208,6 +211,11 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         };
         tokio::select! {
             () = shared.journal.filled.notified() => {
+                // Before anything is waited for, so that processes which live for seconds do it too.
+                if rolled_up.is_none_or(|last| last.elapsed() >= ROLLED_UP) {
+                    rolled_up = Some(Instant::now());
+                    in_batches(&shared, || shared.store.roll_up()).await;
+                }
                 tokio::select! {
                     () = tokio::time::sleep(EVERY) => {}
                     () = shared.draining.cancelled() => return,
@@ -218,14 +226,18 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
         }
         flush(&shared).await;
         if let Some(keep) = &keep {
-            prune(&shared, keep).await;
+            in_batches(&shared, || shared.store.prune(keep)).await;
         }
     }
 }
 
-async fn prune(shared: &Shared, keep: &Keep) {
+/// Again while there may be more of it.
+async fn in_batches<F>(shared: &Shared, batch: impl Fn() -> F)
+where
+    F: Future<Output = Result<bool, DatabaseError>>,
+{
     while !shared.draining.is_cancelled() {
-        match shared.store.prune(keep).await {
+        match batch().await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return tell(shared, &error),

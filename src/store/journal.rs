@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
+use chrono::TimeDelta;
 use postgres_types::{ToSql, Type};
 
 use super::Store;
@@ -10,8 +11,20 @@ use crate::{
     settings::Keep,
 };
 
-/// For how long the minutes are kept, by which rates and latencies are told, and the reasons for which jobs failed.
-const KEPT: (Duration, Duration) = (Duration::from_secs(2 * 86_400), Duration::from_secs(14 * 86_400));
+/// For so long each minute is told by itself; the older ones of a quarter of an hour become one.
+pub(crate) const FINE: Duration = Duration::from_secs(2 * 3_600);
+
+/// How long such a quarter is. They begin with the hour.
+pub(crate) const QUARTER: TimeDelta = TimeDelta::minutes(15);
+
+/// For so long it is known at all what jobs did.
+pub(crate) const KEPT: Duration = Duration::from_secs(2 * 86_400);
+
+/// For so long it is known why jobs failed.
+const REASONS_KEPT: Duration = Duration::from_secs(14 * 86_400);
+
+/// So many rows go by one statement.
+const BATCH: i64 = 1_000;
 
 impl Store {
     /// Adds what this process has seen to what is written down.
@@ -44,19 +57,26 @@ impl Store {
                     (&texts, Type::TEXT_ARRAY),
                     (&failures, Type::INT8_ARRAY),
                     (&last, Type::INT8_ARRAY),
-                    (&KEPT.0.as_secs_f64(), Type::FLOAT8),
-                    (&KEPT.1.as_secs_f64(), Type::FLOAT8),
                 ],
             )
             .await
             .map(drop)
     }
-}
 
-/// So many completed jobs go by one statement.
-const BATCH: i64 = 1_000;
+    /// Has what was written down take less room as it grows old, so many rows at most; whether there may be more.
+    pub(crate) async fn roll_up(&self) -> Result<bool, DatabaseError> {
+        let attempted = self.attempted("roll up what jobs did");
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+            (&KEPT.as_secs_f64(), Type::FLOAT8),
+            (&REASONS_KEPT.as_secs_f64(), Type::FLOAT8),
+            (&FINE.as_secs_f64(), Type::FLOAT8),
+            (&QUARTER.num_seconds(), Type::INT8),
+            (&BATCH, Type::INT8),
+        ];
+        let rows = self.database.query(Lane::Control, &attempted, &self.sql.roll_up, &parameters).await?;
+        Ok(rows.first().is_some_and(|row| row.get("more")))
+    }
 
-impl Store {
     /// Lets go of completed jobs that need not be kept any more, so many at most; whether there may be more.
     pub(crate) async fn prune(&self, keep: &Keep) -> Result<bool, DatabaseError> {
         let attempted = self.attempted("let go of completed jobs");

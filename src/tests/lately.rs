@@ -66,7 +66,52 @@ async fn steps_have_no_gap_and_what_came_in_is_known_by_the_minute_before() {
     let day = operator.activity(DAY).await.unwrap();
     assert_eq!((day.steps.len(), day.step_seconds), (96, 900));
     assert_eq!(day.steps.iter().map(|step| step.throughput.completed).sum::<i64>(), 12);
-    assert_eq!(day.steps.last().unwrap().throughput.inserted, None, "one of its minutes is not known");
+    assert!(day.steps.iter().all(|step| step.throughput.from.timestamp() % 900 == 0), "{day:?}");
+    let reset = day.steps.iter().rfind(|step| step.throughput.from <= last - TimeDelta::minutes(1)).unwrap();
+    assert_eq!(reset.throughput.inserted, None, "one of its minutes is not known");
+}
+
+#[tokio::test]
+async fn what_grows_old_takes_less_room_and_is_told_as_before() {
+    let table = Table::new().await;
+    let operator = operator(&table).await;
+    // For 23 hours, so that it is in the last day however long this takes: three types, of which none is at work in every
+    // minute, with times of all lengths.
+    table
+        .run_sql(
+            "INSERT INTO job_queue_activity
+             SELECT queue, date_trunc('minute', now()) - make_interval(mins => ago), kind, 1 + ago % 5, ago % 4, ago % 2,
+                    ARRAY(SELECT (ago + bucket) % 7 FROM generate_series(1, ago % 9) AS bucket),
+                    ARRAY(SELECT (ago + bucket) % 5 FROM generate_series(1, ago * 3 % 13) AS bucket), 1000000 - ago * 7
+               FROM generate_series(1, 1380) AS ago, unnest('{jobs,other}'::text[]) AS queue, unnest('{A,BB,\"\"}'::text[]) AS kind
+              WHERE (ago + length(kind)) % 3 <> 0",
+        )
+        .await;
+    let rows = async |rest: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM job_queue_activity WHERE {rest}");
+        table.client.query_typed_one(&sql, &[]).await.unwrap().get(0)
+    };
+    let until_none_is_left = async || while table.store.roll_up().await.unwrap() {};
+    let two_hours = 2 * HOUR;
+    let (day, fine) = (operator.activity(DAY).await.unwrap(), operator.activity(two_hours).await.unwrap());
+    assert_eq!(rows("queue = 'jobs'").await, 2 * 1_380);
+
+    // Two processes do so at once.
+    futures_util::join!(until_none_is_left(), until_none_is_left());
+    until_none_is_left().await;
+
+    let left = rows("queue = 'jobs'").await;
+    assert!(left <= 3 * (23 * 4 + 1) + 2 * 136, "{left}");
+    assert_eq!(rows("queue = 'other'").await, 2 * 1_380);
+    let (rolled_day, rolled_fine) =
+        (operator.activity(DAY).await.unwrap(), operator.activity(two_hours).await.unwrap());
+    assert_eq!(rolled_day.types, day.types);
+    for (rolled, known) in [(rolled_day, day), (rolled_fine, fine)] {
+        // The first of them may have ended meanwhile.
+        let known: Vec<_> = known.steps.iter().filter(|step| step.throughput.from >= rolled.since).collect();
+        assert!(known.len() + 1 >= rolled.steps.len() && !known.is_empty());
+        assert!(known.iter().zip(&rolled.steps).all(|(known, rolled)| *known == rolled), "{known:?}\n{rolled:?}");
+    }
 }
 
 #[tokio::test]
@@ -112,9 +157,10 @@ async fn no_question_of_the_dashboard_scans_a_table() {
 
     let (hour, rows, most, reasons) = (3_600.0_f64, 50_000_i64, 10_001_i64, 50_i64);
     let (hour, rows): (&(dyn ToSql + Sync), &(dyn ToSql + Sync)) = (&hour, &rows);
+    let steps = vec![(&3_600_i64 as &(dyn ToSql + Sync), Type::INT8), (rows, Type::INT8), (&60_i64, Type::INT8)];
     for (sql, parameters) in [
-        (include_str!("../../sql/operate/activity.sql"), vec![(hour, Type::FLOAT8), (rows, Type::INT8)]),
-        (include_str!("../../sql/operate/throughput.sql"), vec![(hour, Type::FLOAT8), (rows, Type::INT8)]),
+        (include_str!("../../sql/operate/activity.sql"), steps.clone()),
+        (include_str!("../../sql/operate/throughput.sql"), steps),
         (
             include_str!("../../sql/operate/failures.sql"),
             vec![(hour, Type::FLOAT8), (&reasons as _, Type::INT8), (rows, Type::INT8)],

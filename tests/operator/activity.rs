@@ -58,11 +58,14 @@ async fn rates_latencies_and_reasons_are_told_of_each_type_by_all_processes_toge
 }
 
 #[actix::test]
-async fn what_happens_is_written_down_while_the_process_lives_and_what_is_old_goes() {
+async fn what_happens_is_written_down_while_the_process_lives_and_what_is_old_is_rolled_up_and_goes() {
     let bench = Bench::new().await;
     bench
         .sql(
             "INSERT INTO job_queue_activity VALUES ('jobs', now() - interval '3 days', 'Old', 1, 1, 0, '{1}', '{}', 1);
+             INSERT INTO job_queue_activity
+             SELECT 'jobs', date_trunc('hour', now()) - make_interval(mins => ago), 'Hours', 1, 1, 0, '{1}', '{}', 1
+               FROM generate_series(301, 314) AS ago;
              INSERT INTO job_queue_failures VALUES ('jobs', now() - interval '30 days', 'Old', 'old', 1, now(), 1)",
         )
         .await;
@@ -71,6 +74,8 @@ async fn what_happens_is_written_down_while_the_process_lives_and_what_is_old_go
 
     bench.until("what it did", "SELECT sum(failed) = 1 FROM job_queue_activity").await;
 
+    let of_hours = "SELECT count(*) * 100 + sum(completed)::bigint FROM job_queue_activity WHERE kind = 'Hours'";
+    assert_eq!(bench.ask::<i64>(of_hours).await, 114, "14 minutes are one quarter of an hour");
     assert_eq!(bench.ask::<i64>("SELECT count(*) FROM job_queue_activity WHERE kind = 'Old'").await, 0);
     assert_eq!(bench.ask::<i64>("SELECT count(*) FROM job_queue_failures WHERE kind = 'Old'").await, 0);
     running.shutdown().await;

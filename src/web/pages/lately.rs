@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     name::QueueName,
-    operate::{Activity, OperateError, Operator, Quantiles, Throughput, TypeActivity, seconds},
+    operate::{Activity, OperateError, Quantiles, Throughput, TypeActivity, seconds},
     web::{fields::Fields, trouble::Trouble, visit::Visit},
 };
 
@@ -48,9 +48,7 @@ impl Span {
 }
 
 /// The time that is asked for, and what happened in it.
-pub(crate) async fn lately(visit: &Visit, operator: &Operator, span: Span) -> Markup {
-    let name = operator.name();
-    let told = visit.activity(operator, span.length()).await;
+pub(crate) fn lately(visit: &Visit, name: &QueueName, span: Span, told: &Result<Activity, OperateError>) -> Markup {
     html! {
         section id="lately" data-live {
             div class="head" {
@@ -63,8 +61,8 @@ pub(crate) async fn lately(visit: &Visit, operator: &Operator, span: Span) -> Ma
                 }
             }
             @match told {
-                Ok(activity) => { (plots(visit, name, &activity, span)) }
-                Err(error) => { (unknown(&error)) }
+                Ok(activity) => { (plots(visit, name, activity, span)) }
+                Err(error) => { (unknown(error)) }
             }
         }
     }
@@ -78,7 +76,7 @@ pub(crate) fn unknown(error: &OperateError) -> Markup {
 }
 
 fn plots(visit: &Visit, name: &QueueName, activity: &Activity, span: Span) -> Markup {
-    let steps: Vec<Throughput> = activity.steps.iter().map(|step| step.throughput).collect();
+    let steps = throughput(activity);
     let sum = |of: fn(&Throughput) -> i64| steps.iter().map(of).sum::<i64>();
     let (completed, failed) = (sum(|step| step.completed), sum(|step| step.failed));
     let times = |of: fn(&_) -> Option<Quantiles>| -> Vec<(DateTime<Utc>, Option<Quantiles>)> {
@@ -106,6 +104,11 @@ fn plots(visit: &Visit, name: &QueueName, activity: &Activity, span: Span) -> Ma
             (plot::by_error(visit, name, &activity.failures, activity.now))
         }
     }
+}
+
+/// What came in and went out, without its times.
+pub(crate) fn throughput(activity: &Activity) -> Vec<Throughput> {
+    activity.steps.iter().map(|step| step.throughput).collect()
 }
 
 /// Of very many types, less than the whole time is told.

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use super::{
     bar::bar,
     frame::{Crumb, frame},
-    lately::{Span, lately},
+    lately::{Span, lately, throughput},
     parts::{self, ago, class, figure, mark, word},
     queues::{HOUR, depth},
     since::since,
@@ -25,9 +25,17 @@ pub(crate) async fn page(
     let span = Span::of(&fields)?;
     let operator = visit.operator(&path.0, &path.1).await?;
     let name = operator.name();
-    let (overview, hour, lately) =
-        futures_util::join!(operator.overview(), operator.throughput(HOUR), lately(&visit, &operator, span));
+    // The hour is asked for once.
+    let hour = async {
+        match span {
+            Span::Hour => None,
+            Span::Day => operator.throughput(HOUR).await.ok(),
+        }
+    };
+    let (overview, told, hour) =
+        futures_util::join!(operator.overview(), visit.activity(&operator, span.length()), hour);
     let overview = overview?;
+    let hour = hour.or_else(|| told.as_ref().ok().filter(|_| span == Span::Hour).map(throughput));
     Ok(frame(
         &visit,
         &name.to_string(),
@@ -41,10 +49,10 @@ pub(crate) async fn page(
             section id="now" data-live {
                 (bar(&overview.depth))
                 (depth(&visit, name, &overview))
-                (since(&visit, name, &overview, hour.as_deref().ok()))
+                (since(&visit, name, &overview, hour.as_deref()))
                 (pauses(&visit, name, &overview))
             }
-            (lately)
+            (lately(&visit, name, span, &told))
             section id="types" data-live { (types(&visit, name, &overview)) }
             @if visit.acts { (pause_form(&visit, &operator)) }
         },
