@@ -5,7 +5,8 @@
 -- $1 how many, $2 reservation_timeout or execution_timeout in seconds, $3 node, $4 dead_after in seconds, $5 name of the process
 -- $6 the index that is walked
 WITH {pauses}, before AS MATERIALIZED (
-    SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0) AS walked
+    SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0)
+           {durably} AS walked
 ), picked AS MATERIALIZED (
     SELECT id
       FROM {table} AS job

@@ -33,7 +33,8 @@ WITH {pauses}, late AS MATERIALIZED (
     WINDOW ascending AS (ORDER BY priority, schedule, id)
      ORDER BY priority, schedule, id
 ), before AS MATERIALIZED (
-    SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0) AS walked
+    SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0)
+           {durably} AS walked
 ), picked AS MATERIALIZED (
     SELECT job.*
       FROM ranges

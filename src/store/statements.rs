@@ -105,17 +105,22 @@ pub(crate) fn complete_with(
 /// How a claim picks jobs, and what it makes of them.
 const CLAIM: &str = include_str!("../../sql/statements/claim.sql");
 const CLAIM_ONWARD: &str = include_str!("../../sql/statements/claim_onward.sql");
-const RESERVES: Taken = Taken { set: include_str!("../../sql/statements/claim_reserves.sql"), waited: "NULL::float8" };
-const STARTS: Taken = Taken { set: include_str!("../../sql/statements/claim_starts.sql"), waited: WAITED };
+const RESERVES: Taken = Taken {
+    set: include_str!("../../sql/statements/claim_reserves.sql"),
+    waited: "NULL::float8",
+    durably: include_str!("../../sql/statements/claim_lazily.sql"),
+};
+const STARTS: Taken = Taken { set: include_str!("../../sql/statements/claim_starts.sql"), waited: WAITED, durably: "" };
 
 /// How long a job has waited that starts in this statement.
 const WAITED: &str = "date_part('epoch', now() - GREATEST(job.schedule, job.inserted_at))";
 
-/// What a claim sets, and how long its jobs have waited for their start.
+/// What a claim sets, how long its jobs have waited for their start, and whether its commit may be lost in a crash.
 #[derive(Clone, Copy)]
 struct Taken {
     set: &'static str,
     waited: &'static str,
+    durably: &'static str,
 }
 
 /// What a removal has beside it where its queue keeps completed jobs.
@@ -162,6 +167,7 @@ fn claim(template: &str, taken: Taken, name: &QueueName, kind: ParamsKind, open:
         "reservation" => Some(reservation()),
         "pauses" => Some(fill(include_str!("../../sql/statements/pauses.sql").trim_end(), name, kind)),
         "open" => Some(open.to_owned()),
+        "durably" => Some(taken.durably.trim_end().to_owned()),
         hole => of_queue(hole, name, kind),
     })
 }
