@@ -24,6 +24,8 @@ pub(crate) struct WorkerActor {
     id: WorkerId,
     slots: usize,
     busy: usize,
+    /// Jobs that have left their slots since the last demand.
+    vacated: usize,
     /// Which producer was last told of all the room there is.
     epoch: u64,
     shared: Arc<Shared>,
@@ -54,6 +56,11 @@ pub(crate) struct Ask {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Vacated;
+
+/// Time to ask for as many jobs as have left their slots.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Refill;
 
 /// A job that is in the worker's hands until this is dropped.
 struct Place {
@@ -86,6 +93,7 @@ impl WorkerActor {
             id,
             slots,
             busy: 0,
+            vacated: 0,
             epoch: 0,
             shared,
             dispatch,
@@ -162,10 +170,7 @@ impl Handler<Perform> for WorkerActor {
             Err(unknown) => Err(unknown),
         };
         let shared = Arc::clone(&self.shared);
-        self.jobs.spawn_local(async move {
-            let _place = place;
-            perform(shared, performer, job).await;
-        });
+        self.jobs.spawn_local(perform(shared, performer, job, place));
     }
 }
 
@@ -175,7 +180,22 @@ impl Handler<Vacated> for WorkerActor {
     fn handle(&mut self, _: Vacated, ctx: &mut Self::Context) {
         while self.jobs.try_join_next().is_some() {}
         self.busy -= 1;
-        self.demand(1, 1, ctx);
+        self.vacated += 1;
+        if self.vacated == 1 {
+            // Comes after all that have left by now: those that were removed in one commit are one demand.
+            ctx.notify(Refill);
+        }
+    }
+}
+
+impl Handler<Refill> for WorkerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Refill, ctx: &mut Self::Context) {
+        let vacated = std::mem::take(&mut self.vacated);
+        if vacated > 0 {
+            self.demand(vacated, vacated, ctx);
+        }
     }
 }
 
@@ -184,6 +204,8 @@ impl Handler<Ask> for WorkerActor {
 
     fn handle(&mut self, Ask { epoch }: Ask, ctx: &mut Self::Context) {
         self.epoch = epoch;
-        self.demand(self.slots.saturating_sub(self.busy), 0, ctx);
+        // What was left since the last demand is among what is free.
+        let vacated = std::mem::take(&mut self.vacated);
+        self.demand(self.slots.saturating_sub(self.busy), vacated, ctx);
     }
 }
