@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Completed, Completion, JobError, Tuned,
-    context::{Opener, Surroundings},
+    context::{Opener, remove},
 };
 use crate::{
     error::CompletionError,
@@ -19,6 +19,7 @@ use crate::{
     run::{
         backoff::Backoff,
         hold::{Cancelled, Hold, complete_by},
+        shared::Shared,
     },
 };
 
@@ -116,8 +117,8 @@ pub struct BatchContext {
 }
 
 impl BatchContext {
-    pub(crate) fn new(surroundings: Surroundings, batch: Arc<Batch>) -> Self {
-        Self { opener: Opener::new(surroundings), batch }
+    pub(crate) fn new(shared: Arc<Shared>, batch: Arc<Batch>) -> Self {
+        Self { opener: Opener::new(shared), batch }
     }
 
     /// Takes one job out of the batch: it fails as the error says (it is tried again, given up or snoozed), and the
@@ -127,7 +128,7 @@ impl BatchContext {
     /// and the handler goes on with what it has prepared for the others.
     pub fn fail(&mut self, id: i64, error: impl Into<JobError>) -> bool {
         if !self.remaining().contains(&id) {
-            let queue = &*self.opener.surroundings.store.label;
+            let queue = &*self.opener.shared.store.label;
             log::warn!(
                 target: logs::JOB, queue, job = id;
                 "{queue}[{id}] cannot be taken out of a batch that it is not in, or no longer"
@@ -171,10 +172,10 @@ impl BatchContext {
     /// [`CompletionError::Lost`] if all jobs were lost, [`CompletionError::NothingLeft`] if none was left in the
     /// batch; the database's error if some of them could not be completed.
     pub async fn complete(&self) -> Result<Completed, CompletionError> {
-        let Surroundings { store, .. } = &self.opener.surroundings;
+        let store = &self.opener.shared.store;
         let remaining = self.batch.remaining();
         let removals =
-            remaining.iter().map(|hold| complete_by(std::slice::from_ref(hold), self.opener.surroundings.remove(hold)));
+            remaining.iter().map(|hold| complete_by(std::slice::from_ref(hold), remove(&self.opener.shared, hold)));
         let (mut completed, mut lost) = (Vec::new(), None);
         for (hold, removal) in remaining.iter().zip(join_all(removals).await) {
             match removal {
@@ -211,6 +212,6 @@ impl BatchContext {
 
     /// Fires when a shutdown begins. The handler may go on for the shutdown's grace, or end early.
     pub fn shutting_down(&self) -> CancellationToken {
-        self.opener.surroundings.draining.clone()
+        self.opener.shared.draining.clone()
     }
 }

@@ -14,25 +14,17 @@ use crate::{
     metrics,
     run::{
         backoff::reconnect_delay,
-        desk::{Desk, PATIENCE},
+        desk::PATIENCE,
         hold::{Cancelled, Hold, complete_by},
         shared::Shared,
     },
     store::{Lease, Settlement, Store, Write},
 };
 
-/// What a handler's context is made of, the same for all jobs of a queue.
-#[derive(Debug, Clone)]
-pub(crate) struct Surroundings {
-    pub(crate) store: Store,
-    pub(crate) desk: Desk,
-    pub(crate) draining: CancellationToken,
-}
-
 /// Where a handler's completions are opened, one at a time.
 #[derive(Debug)]
 pub(super) struct Opener {
-    pub(super) surroundings: Surroundings,
+    pub(super) shared: Arc<Shared>,
     /// The connection of the completion that is open, the last that is there; it lives here so that a
     /// transaction can borrow it. Those before it lay idle through a restart of the server, and showed it at
     /// their first statement.
@@ -47,8 +39,8 @@ pub struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(surroundings: Surroundings, hold: Arc<Hold>) -> Self {
-        Self { opener: Opener::new(surroundings), hold }
+    pub(crate) fn new(shared: Arc<Shared>, hold: Arc<Hold>) -> Self {
+        Self { opener: Opener::new(shared), hold }
     }
 
     /// Opens the completion: a transaction in which the job is already removed.
@@ -97,9 +89,9 @@ impl Context {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Completed, CompletionError> {
-        let Surroundings { store, .. } = &self.opener.surroundings;
+        let store = &self.opener.shared.store;
         let lease = self.hold.lease;
-        self.opener.surroundings.vouch(&self.hold)?;
+        vouch(store, &self.hold)?;
         let write = Write::new(sql, parameters).map_err(|problem| CompletionError::Statement {
             queue: store.name.to_string(),
             id: lease.id,
@@ -114,7 +106,7 @@ impl Context {
                 // Without an answer the runtime has ended under it, and the process with it.
                 Ok(Ok(false)) | Err(_) => {
                     self.hold.cancel(Cancelled::Lost);
-                    Err(self.opener.surroundings.lost(lease))
+                    Err(lost(store, lease))
                 }
             }
         };
@@ -129,7 +121,7 @@ impl Context {
     /// [`CompletionError::Lost`] if the job is no longer this attempt's; the database's error otherwise.
     pub async fn complete(&self) -> Result<Completed, CompletionError> {
         let hold = std::slice::from_ref(&self.hold);
-        complete_by(hold, self.opener.surroundings.remove(&self.hold)).await?;
+        complete_by(hold, remove(&self.opener.shared, &self.hold)).await?;
         Ok(Completed::of(hold))
     }
 
@@ -158,48 +150,13 @@ impl Context {
     /// Fires when a shutdown begins. The handler may go on for the shutdown's grace, or end early, for
     /// instance by a snooze.
     pub fn shutting_down(&self) -> CancellationToken {
-        self.opener.surroundings.draining.clone()
-    }
-}
-
-impl Surroundings {
-    pub(crate) fn of(shared: &Shared) -> Self {
-        Self { store: shared.store.clone(), desk: shared.desk.clone(), draining: shared.draining.clone() }
-    }
-
-    /// Removes a job by a statement that it shares with others.
-    pub(super) async fn remove(&self, hold: &Hold) -> Result<(), CompletionError> {
-        self.vouch(hold)?;
-        let sent = Instant::now();
-        let settlement = self.desk.complete(hold.lease, &hold.life).await?;
-        metrics::removed(&self.store.label, sent.elapsed());
-        match settlement {
-            Settlement::Completed => Ok(()),
-            Settlement::Busy => Err(DatabaseError::Silent {
-                attempted: format!("remove job {}, whose row somebody keeps locked,", hold.lease.id),
-                waited: PATIENCE,
-            }
-            .into()),
-            Settlement::Gone | Settlement::Lost | Settlement::Settled(_) => {
-                hold.cancel(Cancelled::Lost);
-                Err(self.lost(hold.lease))
-            }
-        }
-    }
-
-    /// Refuses the completion of a job that others may perform by now, since this process was silent for too long.
-    fn vouch(&self, hold: &Hold) -> Result<(), CompletionError> {
-        vouch(&self.store, hold)
-    }
-
-    fn lost(&self, job: Lease) -> CompletionError {
-        CompletionError::Lost { queue: self.store.name.to_string(), id: job.id, lease: job.lease }
+        self.opener.shared.draining.clone()
     }
 }
 
 impl Opener {
-    pub(super) fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings, connections: Default::default() }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, connections: Default::default() }
     }
 
     /// Opens a transaction in which all these jobs are removed.
@@ -208,11 +165,11 @@ impl Opener {
         holds: Vec<Arc<Hold>>,
         isolation: IsolationLevel,
     ) -> Result<Completion<'_>, CompletionError> {
-        let Surroundings { store, .. } = &self.surroundings;
+        let store = &self.shared.store;
         let Some((hold, others)) = holds.split_first() else {
             return Err(CompletionError::NothingLeft { queue: store.name.to_string() });
         };
-        holds.iter().try_for_each(|hold| self.surroundings.vouch(hold))?;
+        holds.iter().try_for_each(|hold| vouch(store, hold))?;
         let attempted = format!("complete job {}{} of queue {}", hold.lease.id, beside(others.len()), store.name);
         // The connection before may still be busy with a rollback; it waits for that in the pool.
         self.connections = Default::default();
@@ -242,16 +199,38 @@ impl Opener {
                     return Ok(Completion::new(transaction, opened, store.clone(), holds, hold));
                 }
                 Err(leases) => {
-                    let lost: Vec<_> = holds.iter().filter(|hold| leases.contains(&hold.lease)).collect();
-                    lost.iter().for_each(|hold| hold.cancel(Cancelled::Lost));
-                    return Err(self.surroundings.lost(lost.first().copied().unwrap_or(hold).lease));
+                    let gone: Vec<_> = holds.iter().filter(|hold| leases.contains(&hold.lease)).collect();
+                    gone.iter().for_each(|hold| hold.cancel(Cancelled::Lost));
+                    return Err(lost(store, gone.first().copied().unwrap_or(hold).lease));
                 }
             }
         }
-        Err(self.surroundings.lost(hold.lease))
+        Err(lost(store, hold.lease))
     }
 }
 
+/// Removes a job by a statement that it shares with others.
+pub(super) async fn remove(shared: &Shared, hold: &Hold) -> Result<(), CompletionError> {
+    let store = &shared.store;
+    vouch(store, hold)?;
+    let sent = Instant::now();
+    let settlement = shared.desk.complete(hold.lease, &hold.life).await?;
+    metrics::removed(&store.label, sent.elapsed());
+    match settlement {
+        Settlement::Completed => Ok(()),
+        Settlement::Busy => Err(DatabaseError::Silent {
+            attempted: format!("remove job {}, whose row somebody keeps locked,", hold.lease.id),
+            waited: PATIENCE,
+        }
+        .into()),
+        Settlement::Gone | Settlement::Lost | Settlement::Settled(_) => {
+            hold.cancel(Cancelled::Lost);
+            Err(lost(store, hold.lease))
+        }
+    }
+}
+
+/// Refuses the completion of a job that others may perform by now, since this process was silent for too long.
 pub(super) fn vouch(store: &Store, hold: &Hold) -> Result<(), CompletionError> {
     if hold.life.goes_on() {
         return Ok(());
@@ -262,6 +241,10 @@ pub(super) fn vouch(store: &Store, hold: &Hold) -> Result<(), CompletionError> {
         id: hold.lease.id,
         dead_after: hold.life.dead_after(),
     })
+}
+
+fn lost(store: &Store, job: Lease) -> CompletionError {
+    CompletionError::Lost { queue: store.name.to_string(), id: job.id, lease: job.lease }
 }
 
 /// For the text of an error.

@@ -20,7 +20,6 @@ pub use {
 
 pub(crate) use {
     batch::Batch,
-    context::Surroundings,
     job_error::Wish,
     registry::{BatchPerformer, Dispatch, Found, Performer, Rules},
 };

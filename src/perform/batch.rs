@@ -4,7 +4,7 @@ use futures_util::future::{join, join_all};
 
 use super::{Attempt, Ending, conclude, run, start};
 use crate::{
-    handler::{Batch, BatchContext, BatchPerformer, Rules, Surroundings},
+    handler::{Batch, BatchContext, BatchPerformer, Rules},
     job::Reserved,
     logs,
     run::shared::Shared,
@@ -26,7 +26,7 @@ pub(crate) async fn perform_batch<S>(shared: Arc<Shared>, performer: Rc<dyn Batc
         return;
     }
     let sent = Instant::now();
-    let (shared, rules): (&Shared, &dyn Rules) = (&shared, &*performer);
+    let (shared, rules): (_, &dyn Rules) = (&shared, &*performer);
     let started = jobs.into_iter().map(|(job, place)| async move {
         let attempt = start(shared, Some(rules), &job, sent).await?;
         let job = Reserved { attempt: attempt.held.hold.attempt, ..job };
@@ -37,7 +37,7 @@ pub(crate) async fn perform_batch<S>(shared: Arc<Shared>, performer: Rc<dyn Batc
 }
 
 /// Runs the handler once for all of these, and settles them, or performs each of them alone.
-async fn together<S>(shared: &Shared, performer: &Rc<dyn BatchPerformer>, members: Vec<Member<S>>) {
+async fn together<S>(shared: &Arc<Shared>, performer: &Rc<dyn BatchPerformer>, members: Vec<Member<S>>) {
     let holds: Vec<_> = members.iter().map(|member| Arc::clone(&member.attempt.held.hold)).collect();
     if holds.is_empty() {
         return;
@@ -45,8 +45,9 @@ async fn together<S>(shared: &Shared, performer: &Rc<dyn BatchPerformer>, member
     let batch = Arc::new(Batch::of(holds.clone()));
     let ending = {
         let (performer, jobs) = (Rc::clone(performer), members.iter().map(|member| member.job.clone()).collect());
-        let context = BatchContext::new(Surroundings::of(shared), Arc::clone(&batch));
-        run(&shared.store.label, &holds, &batch.token, async move { performer.perform(jobs, context).await }).await
+        let context = BatchContext::new(Arc::clone(shared), Arc::clone(&batch));
+        let work = Box::pin(async move { performer.perform(jobs, context).await });
+        run(&shared.store.label, &holds, &batch.token, work).await
     };
     let (mut alone, mut settled) = (Vec::new(), Vec::new());
     for member in members {

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{FutureExt, future::join_all};
+use futures_util::{
+    FutureExt,
+    future::{LocalBoxFuture, join_all},
+};
 use log::Level;
 use tokio_util::sync::CancellationToken;
 
@@ -123,9 +126,9 @@ async fn run(
     queue: &str,
     holds: &[Arc<Hold>],
     token: &CancellationToken,
-    work: impl Future<Output = Result<Completed, JobError>>,
+    work: LocalBoxFuture<'_, Result<Completed, JobError>>,
 ) -> Ending {
-    let mut work = Box::pin(AssertUnwindSafe(work).catch_unwind());
+    let mut work = AssertUnwindSafe(work).catch_unwind();
     let timed_out = async {
         match holds.iter().map(|hold| hold.deadline).min() {
             Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
@@ -202,7 +205,8 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
                 shared.journal.failed(kind.unwrap_or_default(), took, hold.lease.id, &error.join(": "));
             }
             let ended = Ended { hold, took, reason: ending.reason(), instead: ending.instead() };
-            settle(shared, ended, verdict).await;
+            // Apart, for what every job's future has room for is paid by those that complete too.
+            Box::pin(settle(shared, ended, verdict)).await;
         }
     }
     held.settle();
