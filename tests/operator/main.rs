@@ -8,6 +8,7 @@ mod health;
 mod hostile;
 mod kept;
 mod looks;
+mod many;
 mod pauses;
 mod questions;
 mod record;
