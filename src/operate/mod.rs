@@ -28,6 +28,7 @@ mod health;
 mod history;
 mod jobs;
 mod overview;
+mod pace;
 mod pauses;
 mod processes;
 mod queues;

@@ -12,6 +12,7 @@ mod output;
 mod pause;
 mod prompt;
 mod queues;
+mod search;
 #[cfg(feature = "web")]
 mod serve;
 mod span;
