@@ -7,6 +7,7 @@ mod bench;
 mod health;
 mod hostile;
 mod kept;
+mod log;
 mod looks;
 mod many;
 mod pauses;

@@ -1,4 +1,5 @@
 use clap::{Args, Parser, Subcommand};
+use log::LevelFilter;
 
 use crate::{bulk, health, jobs, migrate, pause, stats, transfer};
 
@@ -80,6 +81,17 @@ pub(crate) enum Verb {
     Serve(crate::serve::Args),
 }
 
+impl Verb {
+    /// The log's lines that are written where nobody asks for others. What ends by itself says in its answer what it did.
+    pub(crate) fn level(&self) -> LevelFilter {
+        match self {
+            #[cfg(feature = "web")]
+            Verb::Serve(_) => LevelFilter::Info,
+            _ => LevelFilter::Warn,
+        }
+    }
+}
+
 const AFTER: &str = "\
 Examples, at three at night:
   job-queue stats                              what is there, and since when it waits
@@ -88,6 +100,10 @@ Examples, at three at night:
   job-queue list --params '$.to == \"ada@example.com\"'
   job-queue show 42                            all about one job, and why it does not run
   job-queue retry --error smtp                 run those again that failed for this reason
+
+Log:
+  Warnings go to standard error, and with serve what happens otherwise. RUST_LOG asks for more or for less:
+  RUST_LOG=actix_job_queue::database=debug job-queue doctor. No params stand there, at any level.
 
 Exit codes:
   0  done

@@ -7,6 +7,7 @@ mod failure;
 mod filter;
 mod health;
 mod jobs;
+mod logger;
 mod migrate;
 mod output;
 mod pause;
@@ -28,6 +29,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    logger::init(cli.verb.level());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::Other(format!("could not start: {error}")).tell(),
