@@ -13,6 +13,7 @@ mod many;
 mod pauses;
 mod questions;
 mod record;
+mod redact;
 mod transfer;
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]

@@ -26,6 +26,12 @@ pub(crate) struct Target {
     /// The queue's table. May be left out where the schema has one queue only.
     #[arg(long, short, global = true, env = "JOB_QUEUE")]
     pub(crate) queue: Option<String>,
+    /// Hides what stands under this key in params, at any depth and whatever its case, wherever params are shown; may be
+    /// given several times, and adds to JOB_QUEUE_REDACT, keys with commas between. Errors are shown as they are, but
+    /// for where and why params did not fit their handler. With serve, neither params nor errors can be searched then.
+    /// export refuses, for what it writes must be whole to be imported.
+    #[arg(long, global = true, value_name = "KEY")]
+    pub(crate) redact: Vec<String>,
     /// Answers in JSON, for programs.
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -94,7 +94,9 @@ pub(crate) struct EnqueueArgs {
 pub(crate) async fn list(target: &Target, args: ListArgs) -> Result<(), Failure> {
     let operator = operator(target).await?;
     let (filter, limit) = (args.filter.filter(Vec::new()), usize::from(args.limit));
-    let page = search(&operator, &filter, args.from, limit).await?;
+    let redact = target.redact()?;
+    let mut page = search(&operator, &filter, args.from, limit).await?;
+    page.jobs.iter_mut().for_each(|row| redact.row(operator.name(), row));
     if target.json {
         return Ok(print_json(&page)?);
     }
@@ -176,7 +178,9 @@ fn moment(at: DateTime<Utc>) -> String {
 pub(crate) async fn completed(target: &Target, args: CompletedArgs) -> Result<(), Failure> {
     let operator = operator(target).await?;
     let (kind, limit) = (args.kind.as_deref(), usize::from(args.limit));
-    let page = operator.completed(kind, args.id, args.from.as_ref(), limit).await?;
+    let redact = target.redact()?;
+    let mut page = operator.completed(kind, args.id, args.from.as_ref(), limit).await?;
+    page.jobs.iter_mut().for_each(|job| redact.completed(operator.name(), job));
     if target.json {
         return Ok(print_json(&page)?);
     }
@@ -204,8 +208,10 @@ pub(crate) async fn completed(target: &Target, args: CompletedArgs) -> Result<()
 
 pub(crate) async fn show(target: &Target, args: ShowArgs) -> Result<(), Failure> {
     let operator = operator(target).await?;
-    let Some(details) = operator.show(args.id).await? else {
-        if let Some(kept) = operator.completed(None, Some(args.id), None, 1).await?.jobs.first() {
+    let redact = target.redact()?;
+    let Some(mut details) = operator.show(args.id).await? else {
+        if let Some(kept) = operator.completed(None, Some(args.id), None, 1).await?.jobs.first_mut() {
+            redact.completed(operator.name(), kept);
             return if target.json { Ok(print_json(kept)?) } else { print_completed(kept) };
         }
         return Err(Failure::Missing(format!(
@@ -214,6 +220,7 @@ pub(crate) async fn show(target: &Target, args: ShowArgs) -> Result<(), Failure>
             args.id
         )));
     };
+    redact.row(operator.name(), &mut details.row);
     if target.json {
         return Ok(print_json(&details)?);
     }

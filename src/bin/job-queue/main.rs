@@ -13,6 +13,7 @@ mod output;
 mod pause;
 mod prompt;
 mod queues;
+mod redact;
 mod search;
 #[cfg(feature = "web")]
 mod serve;
