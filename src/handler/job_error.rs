@@ -47,7 +47,8 @@ impl JobError {
     /// A failure: the job is tried again after its backoff while attempts are left.
     pub fn new(error: impl Into<Box<dyn Error>>) -> Self {
         let error = error.into();
-        Self { chain: text::chain(&*error), wish: Wish::Retry, quotes: error.is::<ParamsError>() }
+        let quotes = matches!(error.downcast_ref(), Some(ParamsError::Read { .. }));
+        Self { chain: text::chain(&*error), wish: Wish::Retry, quotes }
     }
 
     /// The same failure, tried again after this time instead.
@@ -69,7 +70,7 @@ impl JobError {
         (self.chain, self.wish)
     }
 
-    /// What the log says instead of the chain, where that quotes params.
+    /// What the log and the journal say instead of the chain, where that quotes params.
     pub(crate) fn instead(&self) -> Option<&'static str> {
         self.quotes.then_some("params do not fit the handler's type; the job's errors say where and why")
     }
@@ -102,5 +103,19 @@ impl fmt::Display for JobError {
 impl fmt::Debug for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "JobError({self}; {:?})", self.wish)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::NewJob;
+
+    #[test]
+    fn only_params_that_could_not_be_read_are_kept_from_the_log() {
+        let misfit = ParamsError::Read { path: "to".into(), reason: "invalid type: string \"ada\"".into() };
+
+        assert!(JobError::new(misfit).instead().is_some());
+        assert_eq!(JobError::new(NewJob::of_type("Mail", &7).unwrap_err()).instead(), None);
     }
 }

@@ -11,5 +11,5 @@ pub use performed::Job;
 pub use state::{State, UnknownState};
 
 pub(crate) use new_job::When;
-pub(crate) use params::{ParamsKind, RawParams};
+pub(crate) use params::{MISFIT, ParamsKind, RawParams};
 pub(crate) use performed::{Began, Reserved};

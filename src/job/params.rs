@@ -23,6 +23,9 @@ pub(crate) enum RawParams {
     Binary(Vec<u8>),
 }
 
+/// How errors of params begin whose rest quotes them.
+pub(crate) const MISFIT: &str = "params do not fit the handler's type";
+
 /// Params that could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,7 +40,7 @@ pub enum ParamsError {
     #[error("params with a type must be a JSON object, to hold it under \"type\": give a struct or a map")]
     NoObject,
     /// They are not what the handler expects.
-    #[error("params do not fit the handler's type at `{path}`: {reason}")]
+    #[error("{MISFIT} at `{path}`: {reason}")]
     Read {
         /// Where the fault is, `.` being the whole.
         path: String,

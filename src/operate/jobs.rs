@@ -8,16 +8,19 @@ use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use tokio_postgres::{Row, error::SqlState};
 
-use super::{Cursor, Filter, OperateError, Operator, filter::Place, walk::Walk, why::why};
+use super::{
+    Cursor, Filter, OperateError, Operator,
+    filter::Place,
+    pace::{self, Pace},
+    walk::Walk,
+    why::why,
+};
 use crate::{
     error::DatabaseError,
     job::{ParamsKind, RawParams, State},
 };
 
-/// So many jobs are looked through by one statement: some ten milliseconds of the server's time.
-const WINDOW: i64 = 20_000;
-
-/// A page that has found nothing after this long says how far it came.
+/// A page that is not full after this long says how far it came.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longer params are no part of a page; `show` has them.
@@ -93,7 +96,8 @@ pub struct Page {
     pub jobs: Vec<JobRow>,
     /// Where the next page begins; none if there is no more.
     pub next: Option<Cursor>,
-    /// How many jobs were looked through. A page that is not full has a next one if time was up.
+    /// How many jobs were looked through. A page that is not full has a next one if time was up, even where it has no
+    /// jobs at all.
     pub searched: i64,
 }
 
@@ -136,29 +140,18 @@ impl Operator {
     /// # Errors
     /// The filter cannot be used here, or the database could not be asked.
     pub async fn list(&self, filter: &Filter, from: Option<&Cursor>, limit: usize) -> Result<Page, OperateError> {
-        let begun = Instant::now();
-        let mut page = Page { jobs: Vec::new(), next: from.copied(), searched: 0 };
-        let mut first = true;
-        while page.jobs.len() < limit && (first || page.next.is_some()) && (first || begun.elapsed() < PATIENCE) {
-            first = false;
-            let wanted = limit - page.jobs.len();
-            let stretch = self.stretch(filter, page.next.as_ref(), &self.columns(false), wanted).await?;
-            for row in &stretch.rows {
-                page.jobs.push(self.job(row)?);
-            }
-            page.searched += stretch.searched;
-            page.next = stretch.next;
-        }
-        Ok(page)
+        let stretch = self.walk(filter, from, &self.columns(false), limit, i64::MAX).await?;
+        let jobs = stretch.rows.iter().map(|row| self.job(row)).collect::<Result<_, _>>()?;
+        Ok(Page { jobs, next: stretch.next, searched: stretch.searched })
     }
 
-    /// The ids of jobs that the filter means, from a place on: as many as one look brings.
+    /// The ids of jobs that the filter means, from a place on: as many as are among the next 20,000, or among those that can
+    /// be looked through in a second.
     ///
     /// # Errors
     /// As [`Operator::list`].
     pub async fn find(&self, filter: &Filter, from: Option<&Cursor>) -> Result<Found, OperateError> {
-        let most = usize::try_from(WINDOW).unwrap_or(usize::MAX);
-        let stretch = self.stretch(filter, from, "job.id", most).await?;
+        let stretch = self.walk(filter, from, "job.id", usize::MAX, pace::MOST).await?;
         let ids = stretch.rows.iter().map(|row| row.get("at_id")).collect();
         Ok(Found { ids, next: stretch.next, searched: stretch.searched })
     }
@@ -190,15 +183,44 @@ impl Operator {
         })
     }
 
+    /// Looks for jobs that the filter means, statement by statement: until it has so many, has looked through so many, or
+    /// the time is over.
+    async fn walk(
+        &self,
+        filter: &Filter,
+        from: Option<&Cursor>,
+        columns: &str,
+        wanted: usize,
+        most: i64,
+    ) -> Result<Stretch, OperateError> {
+        self.check(filter)?;
+        let (begun, mut pace) = (Instant::now(), Pace::of(filter));
+        let mut walked = Stretch { rows: Vec::new(), next: from.copied(), searched: 0 };
+        while walked.rows.len() < wanted && walked.searched < most {
+            let sent = Instant::now();
+            let window = pace.window().min(most - walked.searched);
+            let limit = wanted - walked.rows.len();
+            let stretch = self.stretch(filter, walked.next.as_ref(), columns, window, limit).await?;
+            walked.rows.extend(stretch.rows);
+            walked.searched += stretch.searched;
+            walked.next = stretch.next;
+            if walked.next.is_none() || begun.elapsed() >= PATIENCE {
+                break;
+            }
+            pace = pace.after(sent.elapsed());
+        }
+        Ok(walked)
+    }
+
     /// Looks through so many jobs at most for those that the filter means.
     async fn stretch(
         &self,
         filter: &Filter,
         from: Option<&Cursor>,
         columns: &str,
+        window: i64,
         limit: usize,
     ) -> Result<Stretch, OperateError> {
-        self.check(filter)?;
         let walks = Walk::of(filter);
         let walk = match from {
             Some(cursor) if walks.contains(&cursor.walk) => cursor.walk,
@@ -223,13 +245,13 @@ impl Operator {
             _ => None,
         });
         let last = from.and_then(|cursor| cursor.last);
-        let limit = i64::try_from(limit).unwrap_or(WINDOW).clamp(1, WINDOW);
+        let limit = i64::try_from(limit).unwrap_or(window).clamp(1, window);
         let states: Option<Vec<_>> =
             (!filter.states.is_empty()).then(|| filter.states.iter().map(|state| state.as_str()).collect());
         let (older, younger) =
             (filter.older.map(|age| age.as_secs_f64()), filter.younger.map(|age| age.as_secs_f64().min(1e11)));
         let parameters: [(&(dyn ToSql + Sync), Type); 13] = [
-            (&WINDOW, Type::INT8),
+            (&window, Type::INT8),
             (&limit, Type::INT8),
             (&last.map(|last| last.priority), Type::INT4),
             (&last.map(|last| last.time), Type::TIMESTAMPTZ),
@@ -246,7 +268,7 @@ impl Operator {
         let mut rows = self.ask("list jobs", &sql, &parameters).await.map_err(|error| unusable(filter, error))?;
         // They come in the walk's order already; this says so.
         rows.sort_by_key(|row| row.get::<_, i64>("nth"));
-        Ok(stretch(rows, limit, walk, &walks))
+        Ok(stretch(rows, (window, limit), walk, &walks))
     }
 
     pub(super) fn job(&self, row: &Row) -> Result<JobRow, OperateError> {
@@ -278,11 +300,11 @@ impl Operator {
 }
 
 /// What was found, and where to go on.
-fn stretch(mut rows: Vec<Row>, limit: i64, walk: Walk, walks: &[Walk]) -> Stretch {
+fn stretch(mut rows: Vec<Row>, (window, limit): (i64, i64), walk: Walk, walks: &[Walk]) -> Stretch {
     let nth = |row: &Row| row.get::<_, i64>("nth");
     let place = |row: &Row| Place { priority: row.get("at_priority"), time: row.get("at_time"), id: row.get("at_id") };
     let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= limit;
-    let last = rows.last().filter(|row| full || nth(row) == WINDOW);
+    let last = rows.last().filter(|row| full || nth(row) == window);
     let here = last.map(|row| Cursor { walk, last: Some(place(row)) });
     let after = || {
         let position = walks.iter().position(|other| *other == walk).unwrap_or(walks.len());

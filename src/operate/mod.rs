@@ -28,10 +28,12 @@ mod health;
 mod history;
 mod jobs;
 mod overview;
+mod pace;
 mod pauses;
 mod processes;
 mod queues;
 mod redact;
+mod redact_keys;
 mod span;
 mod steps;
 mod transfer;
@@ -64,6 +66,7 @@ pub use {
     processes::{HeldJob, Process, Processes, Unread, processes},
     queues::{KnownQueue, queues},
     redact::{Redact, Redaction},
+    redact_keys::RedactKeys,
     span::{parse_span, seconds},
     steps::{Step, Throughput},
     transfer::PortableJob,

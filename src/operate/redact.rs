@@ -1,8 +1,11 @@
 use std::{fmt, sync::Arc};
 
-use serde_json::{Value, value::to_raw_value};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
 
-use super::{Activity, JobRow, Reason};
+use super::{Activity, CompletedJob, Failure, JobRow, Reason};
 use crate::name::QueueName;
 
 /// What nobody is to see of params, nor of the errors that speak of them: `invalid value "hunter2"`.
@@ -63,7 +66,7 @@ impl Redact {
         Self { rule: Some(Arc::new(ParamsOnly(rule))), errors: false }
     }
 
-    /// Shows what it makes of params and of errors.
+    /// Shows what it makes of params and of errors: a rule of one's own, or [`RedactKeys`](super::RedactKeys).
     pub fn with(redaction: impl Redaction + 'static) -> Self {
         Self { rule: Some(Arc::new(redaction)), errors: true }
     }
@@ -81,13 +84,21 @@ impl Redact {
 
     /// The row as it may be shown. Params that cannot be read in order to redact them are not shown.
     pub fn row(&self, queue: &QueueName, row: &mut JobRow) {
+        self.job(queue, row.kind.as_deref(), &mut row.params, &mut row.errors);
+    }
+
+    /// The same of a completed job.
+    pub fn completed(&self, queue: &QueueName, job: &mut CompletedJob) {
+        self.job(queue, job.kind.as_deref(), &mut job.params, &mut job.errors);
+    }
+
+    fn job(&self, queue: &QueueName, kind: Option<&str>, params: &mut Option<Box<RawValue>>, errors: &mut [Failure]) {
         let Some(rule) = &self.rule else { return };
-        let kind = row.kind.as_deref();
-        row.params = row.params.take().and_then(|params| {
+        *params = params.take().and_then(|params| {
             let params = serde_json::from_str(params.get()).ok()?;
             to_raw_value(&rule.params(queue, kind, params)).ok()
         });
-        for text in row.errors.iter_mut().flat_map(|failure| &mut failure.error) {
+        for text in errors.iter_mut().flat_map(|failure| &mut failure.error) {
             *text = rule.error(queue, kind, std::mem::take(text));
         }
     }

@@ -62,22 +62,28 @@ impl Walk {
     }
 
     /// The condition by which the rows behind `$3` to `$5` are in the index.
+    ///
+    /// The place is hidden from the planner in subqueries. Where it sees one it takes what lies behind it for a small part of
+    /// the table, and reads and sorts all of that for each page, for it does not know that what waits for its time is also
+    /// what has its time to come.
     pub(super) fn condition(self, ids: bool) -> &'static str {
         match self {
             Walk::All if ids => "id = ANY ($12) AND ($5::bigint IS NULL OR id < $5)",
             Walk::All => "($5::bigint IS NULL OR id < $5)",
             Walk::Held => {
-                "state IN ('RESERVED', 'IN_PROGRESS') AND ($5::bigint IS NULL OR (expires, id) > ($4::timestamptz, $5))"
+                "state IN ('RESERVED', 'IN_PROGRESS') AND ($5::bigint IS NULL OR (expires, id) > ((SELECT $4::timestamptz), (SELECT $5)))"
             }
             Walk::Available => {
-                "state = 'AVAILABLE' AND ($5::bigint IS NULL OR (priority, schedule, id) > ($3::integer, $4::timestamptz, $5))"
+                "state = 'AVAILABLE' AND ($5::bigint IS NULL OR (priority, schedule, id) > ((SELECT $3::integer), (SELECT $4::timestamptz), (SELECT $5)))"
             }
             Walk::Due => {
-                "state IN ('SCHEDULED', 'RETRY') AND ($5::bigint IS NULL OR (schedule, id) > ($4::timestamptz, $5) AND schedule >= $4)"
+                "state IN ('SCHEDULED', 'RETRY') AND ($5::bigint IS NULL OR (schedule, id) > ((SELECT $4::timestamptz), (SELECT $5)))"
             }
             // No job of this table is one.
             Walk::Completed => "false",
-            Walk::Failed => "state = 'FAILED' AND ($5::bigint IS NULL OR (updated_at, id) < ($4::timestamptz, $5))",
+            Walk::Failed => {
+                "state = 'FAILED' AND ($5::bigint IS NULL OR (updated_at, id) < ((SELECT $4::timestamptz), (SELECT $5)))"
+            }
         }
     }
 

@@ -202,7 +202,9 @@ async fn conclude(shared: &Shared, attempt: Attempt, ending: &Ending) {
         ending => {
             let verdict = verdict(hold, ending);
             if let Verdict::Retry { error, .. } | Verdict::Fail { error } = &verdict {
-                shared.journal.failed(kind.unwrap_or_default(), took, hold.lease.id, &error.join(": "));
+                // What many are to see together quotes the params of none.
+                let error = ending.instead().map_or_else(|| error.join(": "), str::to_owned);
+                shared.journal.failed(kind.unwrap_or_default(), took, hold.lease.id, &error);
             }
             let ended = Ended { hold, took, reason: ending.reason(), instead: ending.instead() };
             // Apart, for what every job's future has room for is paid by those that complete too.
@@ -257,7 +259,7 @@ impl Ending {
         !proven && !hold.is_committed() && hold.reason().is_none()
     }
 
-    /// What the log says instead of the error, where that quotes params.
+    /// What the log and the journal say instead of the error, where that quotes params.
     fn instead(&self) -> Option<&'static str> {
         match self {
             Ending::Returned(Err(error)) => error.instead(),

@@ -1,6 +1,8 @@
 //! Params on their way to a handler.
 
-use actix_job_queue::{Context, Handlers, Job, NewJob};
+use std::collections::HashMap;
+
+use actix_job_queue::{BatchContext, Batching, Context, Handlers, Job, NewJob};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -57,6 +59,35 @@ async fn params_that_do_not_fit_fail_their_job_with_the_path_of_the_fault_and_to
     assert!(heard.try_recv().is_err(), "the handler saw no params that do not fit");
     assert_eq!(bench.notes().await, ["after", "before"]);
     running.shutdown().await;
+}
+
+/// The values that do not fit, and the keys on the way to them, are the job's own.
+#[actix::test]
+async fn why_jobs_failed_is_told_of_all_together_without_a_word_of_their_params() {
+    let bench = Bench::new().await;
+    let counts = async |_: Job<HashMap<String, u32>>, ctx: Context| -> Done { Ok(ctx.complete().await?) };
+    let batch = async |_: Vec<Job<Item>>, ctx: BatchContext| -> Done { Ok(ctx.complete().await?) };
+    let handlers = Handlers::new().on("Counts", counts).batch("Items", Batching::up_to(2), batch).on("Note", take_note);
+    let running = bench.start(handlers).await;
+
+    bench
+        .sql(
+            r#"INSERT INTO jobs (params) VALUES
+               ('{"type": "Counts", "tiger": "hunter"}'), ('{"type": "Counts", "lion": "poacher"}'),
+               ('{"type": "Items", "count": "hunter"}'), ('{"type": "Note", "text": {"tiger": "hunter"}}')"#,
+        )
+        .await;
+    for id in 1..=4 {
+        bench.becomes(id, "RETRY").await;
+        assert!(bench.error(id).await.contains(if id == 2 { "poacher" } else { "fit" }), "the job itself says it");
+    }
+    running.shutdown().await;
+
+    let told: Vec<String> = bench
+        .ask("SELECT array_agg(kind || ' ' || failures || ': ' || error ORDER BY kind) FROM job_queue_failures")
+        .await;
+    let reason = "params do not fit the handler's type; the job's errors say where and why";
+    assert_eq!(told, [format!("Counts 2: {reason}"), format!("Items 1: {reason}"), format!("Note 1: {reason}")]);
 }
 
 #[actix::test]

@@ -7,10 +7,13 @@ mod bench;
 mod health;
 mod hostile;
 mod kept;
+mod log;
 mod looks;
+mod many;
 mod pauses;
 mod questions;
 mod record;
+mod redact;
 mod transfer;
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]

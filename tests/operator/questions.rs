@@ -7,10 +7,10 @@ use rexpect::session::{PtySession, spawn_command};
 use crate::bench::{Bench, ONE_OF_EACH, PATIENCE};
 
 /// The program in a shell at a terminal of its own.
-struct Terminal(PtySession);
+pub(crate) struct Terminal(PtySession);
 
 impl Terminal {
-    async fn open(bench: &Bench, args: &[&str]) -> Self {
+    pub(crate) async fn open(bench: &Bench, args: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", r#""$0" "$@"; echo "exit $?""#, env!("CARGO_BIN_EXE_job-queue")]).args(args);
         command.env_clear().env("DATABASE_URL", bench.db.url()).env("TERM", "xterm");
@@ -29,13 +29,13 @@ impl Terminal {
     }
 
     /// What else it says, with its exit code behind it.
-    async fn end(self) -> String {
+    pub(crate) async fn end(self) -> String {
         let Self(mut session) = self;
         tokio::task::spawn_blocking(move || session.exp_eof().unwrap()).await.unwrap()
     }
 
     /// On another thread, for the connections of this test live on its own.
-    async fn act(self, act: impl FnOnce(&mut PtySession) + Send + 'static) -> Self {
+    pub(crate) async fn act(self, act: impl FnOnce(&mut PtySession) + Send + 'static) -> Self {
         let Self(mut session) = self;
         let acted = tokio::task::spawn_blocking(move || {
             act(&mut session);

@@ -1,5 +1,6 @@
 //! A real PostgreSQL for every test: one server a test program, one database a test.
 
+pub mod barrier;
 pub mod cluster;
 pub mod proxy;
 

@@ -1,9 +1,14 @@
 //! What the pages show.
 
-use actix_job_queue::{Queue, web::Dashboard};
-use serde_json::json;
+use std::time::Duration;
 
-use crate::bench::{Bench, HOSTILE};
+use actix_job_queue::{Queue, web::Dashboard};
+use serde_json::{Value, json};
+
+use crate::{
+    bench::{Bench, HOSTILE},
+    support::barrier::Barrier,
+};
 
 #[actix::test]
 async fn links_lead_from_page_to_page_wherever_it_is_mounted() {
@@ -159,4 +164,44 @@ async fn what_is_redacted_is_neither_shown_nor_found() {
 fn shown(page: &str) -> Vec<i64> {
     let cells = page.split("<td class=\"number main\"").skip(1);
     cells.map(|cell| cell.split('>').nth(2).unwrap().split('<').next().unwrap().parse().unwrap()).collect()
+}
+
+/// A look at jobs by what they say begins with so many.
+const FIRST: i64 = 500;
+
+#[actix::test]
+async fn a_page_that_takes_long_ends_without_jobs_and_tells_where_to_go_on() {
+    let bench = Bench::open().await;
+    bench
+        .sql
+        .batch_execute(r#"INSERT INTO jobs (params) SELECT '{"type": "Hay"}' FROM generate_series(1, 1000)"#)
+        .await
+        .unwrap();
+
+    for path in ["queues/public/jobs/jobs?type=A", "api/queues/public/jobs/jobs?type=A"] {
+        let mut barrier = Barrier::close(&bench.database_url).await;
+        let (page, ()) = futures_util::join!(bench.page(path), async {
+            barrier.let_one_through(&bench.database_url, Duration::from_millis(1_100)).await;
+            barrier.open().await;
+        });
+
+        let next = if path.starts_with("api") {
+            let told: Value = serde_json::from_str(&page.text).unwrap();
+            assert_eq!((&told["jobs"], &told["searched"]), (&json!([]), &json!(FIRST)), "{told}");
+            format!("{path}&from={}", told["next"].as_str().unwrap())
+        } else {
+            assert!(page.text.contains(&format!("None of the first {FIRST} jobs is meant")), "{}", page.text);
+            format!(
+                "queues/public/jobs{}",
+                page.attribute("rel=\"next\"", "href").unwrap().split("public/jobs").nth(1).unwrap()
+            )
+        };
+        let rest = bench.page(&next).await;
+        assert!(
+            ["1", "3", "5"].iter().all(|id| rest.text.contains(id)) && rest.text.contains("RETRY"),
+            "{next}: {}",
+            rest.text
+        );
+    }
+    bench.end().await;
 }

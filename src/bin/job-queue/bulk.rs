@@ -15,6 +15,7 @@ use crate::{
     filter::FilterArgs,
     output::{print, print_json, thousands},
     prompt::confirm,
+    search::Search,
 };
 
 /// So many jobs are one statement and one commit.
@@ -119,19 +120,18 @@ async fn go(target: &Target, args: Args, action: Action, fit: &[State], words: W
 
 /// The ids of all jobs that are meant, and no job that comes later.
 async fn find(operator: &Operator, filter: &Filter) -> Result<Vec<i64>, Failure> {
-    let spinner = ProgressBar::new_spinner();
+    let mut search = Search::new(operator, filter);
     let (mut ids, mut from, mut searched) = (Vec::new(), None, 0);
     loop {
         let found = operator.find(filter, from.as_ref()).await?;
         ids.extend(found.ids);
         searched += found.searched;
-        spinner.set_message(format!("{} found among {} jobs", number(ids.len()), thousands(searched)));
-        spinner.tick();
         from = found.next;
         if from.is_none() {
-            spinner.finish_and_clear();
+            search.ends();
             return Ok(ids);
         }
+        search.goes_on(ids.len(), searched).await;
     }
 }
 

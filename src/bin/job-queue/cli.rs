@@ -1,4 +1,5 @@
 use clap::{Args, Parser, Subcommand};
+use log::LevelFilter;
 
 use crate::{bulk, health, jobs, migrate, pause, stats, transfer};
 
@@ -25,6 +26,12 @@ pub(crate) struct Target {
     /// The queue's table. May be left out where the schema has one queue only.
     #[arg(long, short, global = true, env = "JOB_QUEUE")]
     pub(crate) queue: Option<String>,
+    /// Hides what stands under this key in params, at any depth and whatever its case, wherever params are shown; may be
+    /// given several times, and adds to JOB_QUEUE_REDACT, keys with commas between. Errors are shown as they are, but
+    /// for where and why params did not fit their handler. With serve, neither params nor errors can be searched then.
+    /// export refuses, for what it writes must be whole to be imported.
+    #[arg(long, global = true, value_name = "KEY")]
+    pub(crate) redact: Vec<String>,
     /// Answers in JSON, for programs.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -80,6 +87,17 @@ pub(crate) enum Verb {
     Serve(crate::serve::Args),
 }
 
+impl Verb {
+    /// The log's lines that are written where nobody asks for others. What ends by itself says in its answer what it did.
+    pub(crate) fn level(&self) -> LevelFilter {
+        match self {
+            #[cfg(feature = "web")]
+            Verb::Serve(_) => LevelFilter::Info,
+            _ => LevelFilter::Warn,
+        }
+    }
+}
+
 const AFTER: &str = "\
 Examples, at three at night:
   job-queue stats                              what is there, and since when it waits
@@ -88,6 +106,10 @@ Examples, at three at night:
   job-queue list --params '$.to == \"ada@example.com\"'
   job-queue show 42                            all about one job, and why it does not run
   job-queue retry --error smtp                 run those again that failed for this reason
+
+Log:
+  Warnings go to standard error, and with serve what happens otherwise. RUST_LOG asks for more or for less:
+  RUST_LOG=actix_job_queue::database=debug job-queue doctor. No params stand there, at any level.
 
 Exit codes:
   0  done

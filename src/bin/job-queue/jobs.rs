@@ -1,13 +1,12 @@
 //! Jobs to look at, and one to add.
 
-use std::{io::Read, time::Duration};
+use std::{io::Read, pin::pin, time::Duration};
 
 use actix_job_queue::{
     NewJob,
-    operate::{CompletedJob, Cursor, Details, Failure as Failed, JobRow, Page},
+    operate::{CompletedJob, Cursor, Details, Failure as Failed, Filter, JobRow, Operator, Page},
 };
 use chrono::{DateTime, Utc};
-use indicatif::ProgressBar;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -18,6 +17,7 @@ use crate::{
     output::{
         ago, cell, escaped, in_line, length, print, print_json, print_table, shown, state_cell, table, thousands,
     },
+    search::Search,
     span::span,
 };
 
@@ -27,7 +27,8 @@ use crate::{
     after_help = "Examples:\n  job-queue list --state failed --error 'connection refused'\n  job-queue list --type \
 SendEmail --older 1h\n  job-queue list --params '$.to like_regex \"@example.com$\"' --limit 10\n\nFailed jobs come the \
 latest first, waiting ones as they will run, and without --state the newest first. A page ends with the words that show \
-the next one."
+the next one.\n\nNo index finds a type, an error or what params fulfil: jobs are looked through one after the other until the page \
+is full. Ctrl-C shows what was found until then, and where to go on."
 )]
 pub(crate) struct ListArgs {
     #[command(flatten)]
@@ -93,28 +94,46 @@ pub(crate) struct EnqueueArgs {
 pub(crate) async fn list(target: &Target, args: ListArgs) -> Result<(), Failure> {
     let operator = operator(target).await?;
     let (filter, limit) = (args.filter.filter(Vec::new()), usize::from(args.limit));
-    let mut page = operator.list(&filter, args.from.as_ref(), limit).await?;
-    let spinner = ProgressBar::new_spinner();
-    // A page may end for its time; here it is full or the last.
-    while page.jobs.len() < limit
-        && let Some(next) = page.next
-    {
-        let more = operator.list(&filter, Some(&next), limit - page.jobs.len()).await?;
-        page.jobs.extend(more.jobs);
-        page.searched += more.searched;
-        page.next = more.next;
-        spinner.set_message(format!("{} found among {} jobs", page.jobs.len(), thousands(page.searched)));
-        spinner.tick();
-    }
-    spinner.finish_and_clear();
+    let redact = target.redact()?;
+    let mut page = search(&operator, &filter, args.from, limit).await?;
+    page.jobs.iter_mut().for_each(|row| redact.row(operator.name(), row));
     if target.json {
         return Ok(print_json(&page)?);
     }
-    print_page(&page)
+    print_page(&page, limit)
 }
 
-fn print_page(page: &Page) -> Result<(), Failure> {
-    if page.jobs.is_empty() {
+/// A page that is full, or the last; or as far as it came when somebody pressed Ctrl-C.
+async fn search(operator: &Operator, filter: &Filter, from: Option<Cursor>, limit: usize) -> Result<Page, Failure> {
+    let mut page = operator.list(filter, from.as_ref(), limit).await?;
+    let mut search = Search::new(operator, filter);
+    let mut stopped = pin!(tokio::signal::ctrl_c());
+    while page.jobs.len() < limit
+        && let Some(next) = page.next
+    {
+        let more = async {
+            search.goes_on(page.jobs.len(), page.searched).await;
+            operator.list(filter, Some(&next), limit - page.jobs.len()).await
+        };
+        tokio::select! {
+            more = more => {
+                let more = more?;
+                page.jobs.extend(more.jobs);
+                page.searched += more.searched;
+                page.next = more.next;
+            }
+            stopped = &mut stopped => {
+                stopped?;
+                break;
+            }
+        }
+    }
+    search.ends();
+    Ok(page)
+}
+
+fn print_page(page: &Page, limit: usize) -> Result<(), Failure> {
+    if page.jobs.is_empty() && page.next.is_none() {
         print("no such jobs")?;
         return Ok(());
     }
@@ -130,9 +149,16 @@ fn print_page(page: &Page) -> Result<(), Failure> {
             cell(&remark(job), 200),
         ]);
     }
-    print_table(&table)?;
+    if !page.jobs.is_empty() {
+        print_table(&table)?;
+    }
     if let Some(next) = page.next {
-        print(&format!("\nmore with --from {next}"))?;
+        let searched = thousands(page.searched);
+        print(&if page.jobs.len() < limit {
+            format!("\nstopped after {searched} jobs were looked through: go on with --from {next}")
+        } else {
+            format!("\nmore with --from {next}")
+        })?;
     }
     Ok(())
 }
@@ -152,7 +178,9 @@ fn moment(at: DateTime<Utc>) -> String {
 pub(crate) async fn completed(target: &Target, args: CompletedArgs) -> Result<(), Failure> {
     let operator = operator(target).await?;
     let (kind, limit) = (args.kind.as_deref(), usize::from(args.limit));
-    let page = operator.completed(kind, args.id, args.from.as_ref(), limit).await?;
+    let redact = target.redact()?;
+    let mut page = operator.completed(kind, args.id, args.from.as_ref(), limit).await?;
+    page.jobs.iter_mut().for_each(|job| redact.completed(operator.name(), job));
     if target.json {
         return Ok(print_json(&page)?);
     }
@@ -180,8 +208,10 @@ pub(crate) async fn completed(target: &Target, args: CompletedArgs) -> Result<()
 
 pub(crate) async fn show(target: &Target, args: ShowArgs) -> Result<(), Failure> {
     let operator = operator(target).await?;
-    let Some(details) = operator.show(args.id).await? else {
-        if let Some(kept) = operator.completed(None, Some(args.id), None, 1).await?.jobs.first() {
+    let redact = target.redact()?;
+    let Some(mut details) = operator.show(args.id).await? else {
+        if let Some(kept) = operator.completed(None, Some(args.id), None, 1).await?.jobs.first_mut() {
+            redact.completed(operator.name(), kept);
             return if target.json { Ok(print_json(kept)?) } else { print_completed(kept) };
         }
         return Err(Failure::Missing(format!(
@@ -190,6 +220,7 @@ pub(crate) async fn show(target: &Target, args: ShowArgs) -> Result<(), Failure>
             args.id
         )));
     };
+    redact.row(operator.name(), &mut details.row);
     if target.json {
         return Ok(print_json(&details)?);
     }

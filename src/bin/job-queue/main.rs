@@ -7,11 +7,14 @@ mod failure;
 mod filter;
 mod health;
 mod jobs;
+mod logger;
 mod migrate;
 mod output;
 mod pause;
 mod prompt;
 mod queues;
+mod redact;
+mod search;
 #[cfg(feature = "web")]
 mod serve;
 mod span;
@@ -27,6 +30,7 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    logger::init(cli.verb.level());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::Other(format!("could not start: {error}")).tell(),

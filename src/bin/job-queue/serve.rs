@@ -54,6 +54,7 @@ pub(crate) async fn run(target: &Target, args: Args) -> Result<(), Failure> {
             args.listen
         )));
     }
+    let hidden = target.hidden_keys()?;
     let database = connect::database(target).await?;
     let dashboard = match token {
         Some(token) => {
@@ -62,6 +63,10 @@ pub(crate) async fn run(target: &Target, args: Args) -> Result<(), Failure> {
         }
         None if loopback => Dashboard::guarded(&database, async |request| by_host(request)),
         None => Dashboard::unguarded(&database),
+    };
+    let dashboard = match hidden {
+        Some(keys) => dashboard.redact_with(keys),
+        None => dashboard,
     };
     let dashboard = if args.allow_actions { dashboard.allow_actions() } else { dashboard };
     let server = HttpServer::new(move || App::new().service(dashboard.at("/"))).workers(1);

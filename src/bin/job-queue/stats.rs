@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::operate::{Activity, Operator, Overview, Quantiles, Throughput, seconds};
+use actix_job_queue::operate::{Activity, Operator, Overview, Quantiles, Redact, Throughput, seconds};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
@@ -41,13 +41,14 @@ struct Told<'a> {
 }
 
 pub(crate) async fn run(target: &Target, args: Args) -> Result<(), Failure> {
-    let operator = operator(target).await?;
+    let (operator, redact) = (operator(target).await?, target.redact()?);
     if !args.watch {
-        return once(target, &operator, args.over).await;
+        return once(target, &operator, &redact, args.over).await;
     }
     let mut before: Option<Overview> = None;
     loop {
-        let (overview, activity) = (operator.overview().await?, operator.activity(args.over).await?);
+        let (overview, mut activity) = (operator.overview().await?, operator.activity(args.over).await?);
+        redact.activity(operator.name(), &mut activity);
         if target.json {
             print(&json_text(&Told { overview: &overview, activity: &activity }, false)?)?;
         } else {
@@ -66,8 +67,9 @@ pub(crate) async fn run(target: &Target, args: Args) -> Result<(), Failure> {
     }
 }
 
-async fn once(target: &Target, operator: &Operator, over: Duration) -> Result<(), Failure> {
-    let (overview, activity) = (operator.overview().await?, operator.activity(over).await?);
+async fn once(target: &Target, operator: &Operator, redact: &Redact, over: Duration) -> Result<(), Failure> {
+    let (overview, mut activity) = (operator.overview().await?, operator.activity(over).await?);
+    redact.activity(operator.name(), &mut activity);
     if target.json {
         return Ok(print_json(&Told { overview: &overview, activity: &activity })?);
     }

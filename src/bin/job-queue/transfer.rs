@@ -20,7 +20,8 @@ const BATCH: usize = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  job-queue export --state failed > failed.jsonl\n  job-queue export --type Report | \
-DATABASE_URL=.. job-queue import --yes"
+DATABASE_URL=.. job-queue import --yes\n\nIt writes params as they are, and refuses where --redact or JOB_QUEUE_REDACT \
+would have something hidden."
 )]
 pub(crate) struct ExportArgs {
     /// The jobs' ids.
@@ -48,6 +49,7 @@ pub(crate) struct ImportArgs {
 }
 
 pub(crate) async fn export(target: &Target, args: ExportArgs) -> Result<(), Failure> {
+    target.refuse_to_redact()?;
     let operator = operator(target).await?;
     let (filter, mut from) = (args.filter.filter(args.ids), None);
     loop {
