@@ -1,3 +1,2 @@
-DROP TRIGGER job_queue_late ON {table};
 DROP TRIGGER job_queue_inserted ON {table};
 DROP TRIGGER job_queue_admit ON {table};

@@ -53,7 +53,9 @@ END
 {body};
 
 -- Guarantees that a new row is SCHEDULED if its time is to come and AVAILABLE if it has come, not
--- started, and held by nobody, whatever its writer said.
+-- started, and held by nobody, whatever its writer said. And that a claim which starts where the last one ended hears of a
+-- job that was inserted long after its time, and so lies before that place: the number of the transaction that put it there
+-- is enough, for whatever a snapshot did not see has a number that the snapshot does not see either.
 CREATE FUNCTION {schema}.job_queue_admit() RETURNS trigger
 LANGUAGE plpgsql AS {body}
 BEGIN
@@ -61,18 +63,9 @@ BEGIN
     NEW.attempt := 0;
     NEW.expires := NULL;
     NEW.node := NULL;
-    RETURN NEW;
-END
-{body};
-
--- Guarantees that a claim which starts where the last one ended hears of a job that lies before that place.
---
--- The number of the transaction that put it there is enough: whatever a snapshot did not see has a number
--- that the snapshot does not see either.
-CREATE FUNCTION {schema}.job_queue_late() RETURNS trigger
-LANGUAGE plpgsql AS {body}
-BEGIN
-    NEW.late := pg_catalog.pg_current_xact_id();
+    IF NEW.schedule < pg_catalog.clock_timestamp() - interval '1 second' THEN
+        NEW.late := pg_catalog.pg_current_xact_id();
+    END IF;
     RETURN NEW;
 END
 {body};

@@ -56,7 +56,7 @@ const INDEXES: [(&[&str], &str); 5] = [
     (&["updated_at", "id"], "failed jobs"),
 ];
 
-const TRIGGERS: [&str; 3] = ["job_queue_admit", "job_queue_inserted", "job_queue_late"];
+const TRIGGERS: [&str; 2] = ["job_queue_admit", "job_queue_inserted"];
 
 impl Finding {
     fn fine(check: &'static str, found: impl Into<String>) -> Self {

@@ -70,7 +70,7 @@ async fn each_fault_is_told_with_what_mends_it() {
             "indexes",
             "jobs_late_idx\" is not valid",
         ),
-        ("ALTER TABLE jobs DISABLE TRIGGER job_queue_late", "triggers", "job_queue_late is missing or disabled"),
+        ("ALTER TABLE jobs DISABLE TRIGGER job_queue_admit", "triggers", "job_queue_admit is missing or disabled"),
         ("ALTER TABLE jobs SET (autovacuum_enabled = false)", "autovacuum", "autovacuum is off"),
         ("DELETE FROM job_queue_migrations WHERE target = 'jobs' AND version = 3", "schema", "run migrate()"),
         (
