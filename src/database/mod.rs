@@ -50,8 +50,9 @@ use {
     url::ConnectionString,
 };
 
-/// A statement of the library's own that takes longer than this is given up and tried again.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A statement of the library's own that takes longer than this is given up and tried again: those that a network has
+/// swallowed are done again, and the queue is back, within a quarter of a minute.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A PostgreSQL, reached through pools of connections. Cheap to clone; make one a process.
 ///

@@ -61,8 +61,7 @@ How it is measured:
               fault, no fewer than 95 % of what was offered then (of the rate before, where more was offered) were
               completed; the backlog is what it was before, give or take a quarter of a second of load; and no job
               is left that was enqueued before the fault's end, or that is older than 5 s. So it is 2 s at least. More
-              than 15 s is a miss, or than 30 s where a network swallows what was sent: there a statement is given
-              up after 15 s.
+              than 15 s is a miss.
   slow        Where only rate or time fall short, the scenario is played once more, and the second time counts: a
               machine that others use is slow at times. Nothing else is forgiven.
   connections Of all workers to the server, before the fault and once the queue is empty. More than their settings

@@ -59,8 +59,6 @@ pub(crate) struct Scene<'a> {
     /// What a new worker is told, unless the scenario tells it something else.
     pub(crate) task: Task,
     pub(crate) start: Start,
-    /// Coming back later than this is a miss.
-    pub(crate) limit: Duration,
     /// So many megabytes more than half as much again may a worker's memory have grown.
     pub(crate) room: f64,
     load: Option<Load>,
@@ -105,7 +103,6 @@ impl<'a> Scene<'a> {
             stage,
             task: Task { url: workers_url(&url), ..Task::default() },
             start: Start::default(),
-            limit: recovery::LIMIT,
             room: 24.0,
             cluster,
             url,
@@ -249,7 +246,7 @@ impl<'a> Scene<'a> {
         let recovered = recovery::back(&self.url, pace, ended).await;
         match recovered {
             None => self.miss("it was not back a minute after the fault"),
-            Some(time) if time > self.limit => self.slow.push(format!("it was back {time:.1?} after the fault only")),
+            Some(time) if time > recovery::LIMIT => self.slow.push(format!("it was back {time:.1?} after the fault only")),
             Some(_) => {}
         }
         self.stage.progress.step("works on under its load");

@@ -18,7 +18,7 @@ use crate::{
 const LONG: Duration = Duration::from_secs(300);
 
 /// A completion that is under way on a connection that swallows all is waited for as long as the handler may take, and
-/// one of the library's own statements for 15 s.
+/// one of the library's own statements for 10 s.
 const SHORT: Duration = Duration::from_secs(6);
 
 /// So many workers behind the proxy, and others that see the server itself.
@@ -29,9 +29,6 @@ async fn behind_a_proxy<'a>(
     execution_timeout: Duration,
 ) -> Result<(Scene<'a>, Proxy), Failure> {
     let mut scene = Scene::prepare(stage, Setup::default()).await?;
-    if execution_timeout == SHORT {
-        scene.limit = Duration::from_secs(30);
-    }
     scene.task.execution_timeout_ms = u64::try_from(execution_timeout.as_millis()).unwrap_or(u64::MAX);
     let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], scene.cluster.port()))).await;
     let task = Task { url: workers_url(&proxy.url("postgres")), ..scene.task.clone() };
