@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench chaos fill screenshots tools
+.PHONY: help demo test bench chaos fill night screenshots tools
 
 # The tour builds without optimisation: it compiles sooner, and the library waits for the database anyway.
 DEMO_ARGS = $(if $(INTERACTIVE),--interactive)
@@ -21,7 +21,7 @@ test: tools ## Runs everything that the continuous integration runs.
 	@sh scripts/chromium.sh
 	cargo fmt --check
 	cargo clippy --all-targets --all-features -- -D warnings
-	cargo clippy --test chaos --test screenshots --all-features -- -D warnings
+	cargo clippy --test chaos --test night --test screenshots --all-features -- -D warnings
 	cargo clippy --no-default-features -- -D warnings
 	cargo test --all-features
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
@@ -32,6 +32,12 @@ test: tools ## Runs everything that the continuous integration runs.
 fill: tools ## Fills a queue with ROWS=10000000 jobs in all states, to try the operator's command line on.
 	@if [ -z "$$DATABASE_URL" ]; then sh scripts/postgres.sh >/dev/null; fi
 	cargo run --quiet --release --features cli --example fill -- $(if $(ROWS),--rows $(ROWS))
+
+night: tools ## Asks a night's questions of a queue with ROWS=10000000 jobs, by command line and browser, and times them.
+	@sh scripts/postgres.sh >/dev/null
+	@sh scripts/chromium.sh
+	cargo build --quiet --release --features cli --example fill
+	cargo test --quiet --release --features cli,web --test night -- $(if $(ROWS),--rows $(ROWS))
 
 bench: tools ## Measures the library beside bare loops; ARGS="--quick", ARGS="--help", ARGS="drain tx".
 	@if [ -z "$$DATABASE_URL" ]; then sh scripts/postgres.sh >/dev/null; fi

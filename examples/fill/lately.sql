@@ -10,7 +10,8 @@ SELECT {queue}, minute, kind, rate + ago % 7, rate, ago % 7,
   FROM generate_series(0, 1439) AS ago,
        LATERAL (SELECT date_trunc('minute', now()) - make_interval(mins => ago) AS minute) AS at,
        LATERAL (SELECT to_timestamp(floor(date_part('epoch', minute) / 900) * 900) AS quarter) AS quarters,
-       LATERAL (SELECT CASE WHEN minute > now() - interval '2 hours' THEN 1 ELSE 15 END AS minutes) AS told,
+       LATERAL (SELECT CASE WHEN quarter + interval '15 minutes' > now() - interval '2 hours' THEN 1 ELSE 15 END
+                       AS minutes) AS told,
        (VALUES ('SendEmail', 900), ('ResizeImage', 500), ('SyncCrm', 200), ('Invoice', 200)) AS of (kind, usual),
        LATERAL (SELECT usual * minutes AS rate) AS rates
  WHERE minutes = 1 OR minute = quarter

@@ -246,7 +246,9 @@ impl<'a> Scene<'a> {
         let recovered = recovery::back(&self.url, pace, ended).await;
         match recovered {
             None => self.miss("it was not back a minute after the fault"),
-            Some(time) if time > recovery::LIMIT => self.slow.push(format!("it was back {time:.1?} after the fault only")),
+            Some(time) if time > recovery::LIMIT => {
+                self.slow.push(format!("it was back {time:.1?} after the fault only"))
+            }
             Some(_) => {}
         }
         self.stage.progress.step("works on under its load");
