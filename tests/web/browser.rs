@@ -150,7 +150,9 @@ async fn plots_and_their_figures_can_be_read_at_every_width_with_and_without_the
                 let (wide, high) = size(browser, ".spark svg").await;
                 assert!(wide > 250.0 && high > 30.0, "{wide} x {high}");
                 click(browser, ".card h2 a").await;
-                for (span, step, most) in [("hour", "minute", "120"), ("day", "quarter of an hour", "360")] {
+                for (span, step, most) in
+                    [("hour", "minute", ["120", "120"]), ("day", "quarter of an hour", ["360", "240"])]
+                {
                     click(browser, &format!(".switch a[href$='over=1{}']", &span[..1])).await;
                     let heading = format!("//h2[text()='In the last {span}']");
                     browser.wait().for_element(Locator::XPath(&heading)).await.unwrap();
@@ -165,7 +167,9 @@ async fn plots_and_their_figures_can_be_read_at_every_width_with_and_without_the
                     assert!(text(browser, "#lately .plot").await.contains(&format!("Jobs in each {step}")));
                     click(browser, "#throughput-figures summary").await;
                     let figures = text(browser, "#throughput-figures table").await;
-                    assert!(figures.contains("Completed") && figures.contains(most), "{span}: {figures}");
+                    // Three busy minutes are in one quarter of an hour, or in two.
+                    let told = figures.contains("Completed") && most.iter().any(|most| figures.contains(most));
+                    assert!(told, "{span}: {figures}");
                     let bars = text(browser, "#lately").await;
                     assert!(bars.contains("smtp # is away") && bars.contains(HOSTILE), "{span}: {bars}");
                 }
