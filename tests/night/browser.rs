@@ -86,9 +86,15 @@ async fn act(browser: &Client, address: &str, what: &str, path: &str, buttons: &
     browser.goto(&format!("{address}{path}")).await.unwrap();
     let mut begun = Instant::now();
     for button in buttons {
-        let button = browser.wait().for_element(Locator::Css(button)).await.unwrap();
-        begun = Instant::now();
-        button.click().await.unwrap();
+        loop {
+            let button = browser.wait().for_element(Locator::Css(button)).await.unwrap();
+            begun = Instant::now();
+            match button.click().await {
+                // The page is live, and may put a fresh one in its place at any moment.
+                Err(error) if error.is_stale_element_reference() => {}
+                clicked => break clicked.unwrap(),
+            }
+        }
     }
     let notice = browser.wait().at_most(std::time::Duration::from_secs(60)).for_element(Locator::Css(".notice")).await;
     let took = begun.elapsed();
