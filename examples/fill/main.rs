@@ -34,9 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match std::env::var("DATABASE_URL") {
         Ok(url) => fill(&url, &args).await,
         Err(_) => {
-            let settings = [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("maintenance_work_mem", "256MB")];
-            let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            let cluster = Cluster::start(Options { settings, ..Options::default() })?;
+            let cluster = Cluster::start(Options::for_millions())?;
             let url = cluster.url("postgres");
             fill(&url, &args).await?;
             println!(

@@ -6,7 +6,7 @@
 -- $6 the index that is walked
 WITH {pauses}, before AS MATERIALIZED (
     SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0)
-           {durably} AS walked
+           {lazily} AS walked
 ), picked AS MATERIALIZED (
     SELECT id
       FROM {table} AS job

@@ -34,7 +34,7 @@ WITH {pauses}, late AS MATERIALIZED (
      ORDER BY priority, schedule, id
 ), before AS MATERIALIZED (
     SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0)
-           {durably} AS walked
+           {lazily} AS walked
 ), picked AS MATERIALIZED (
     SELECT job.*
       FROM ranges

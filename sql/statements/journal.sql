@@ -16,10 +16,4 @@ SELECT {queue_literal}, date_trunc('minute', now()), kind, started, completed, f
   FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
        AS seen (kind, started, completed, failed, waited, ran)
  WHERE true
-ON CONFLICT (queue, minute, kind) DO UPDATE
-   SET started = known.started + EXCLUDED.started,
-       completed = known.completed + EXCLUDED.completed,
-       failed = known.failed + EXCLUDED.failed,
-       waited = COALESCE({schema}.job_queue_add(known.waited, EXCLUDED.waited), '{}'),
-       ran = COALESCE({schema}.job_queue_add(known.ran, EXCLUDED.ran), '{}'),
-       inserted = GREATEST(known.inserted, EXCLUDED.inserted)
+{adds}

@@ -64,12 +64,6 @@ WITH place AS MATERIALIZED (
       FROM sums JOIN times USING (quarter, kind)
      -- So that no two processes wait for each other's rows.
      ORDER BY quarter, kind
-    ON CONFLICT (queue, minute, kind) DO UPDATE
-       SET started = known.started + EXCLUDED.started,
-           completed = known.completed + EXCLUDED.completed,
-           failed = known.failed + EXCLUDED.failed,
-           waited = COALESCE({schema}.job_queue_add(known.waited, EXCLUDED.waited), '{}'),
-           ran = COALESCE({schema}.job_queue_add(known.ran, EXCLUDED.ran), '{}'),
-           inserted = GREATEST(known.inserted, EXCLUDED.inserted)
+{adds}
 )
 SELECT GREATEST((SELECT count(*) FROM old_minutes), (SELECT count(*) FROM old_reasons), (SELECT count(*) FROM minutes)) >= $5 AS more

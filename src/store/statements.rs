@@ -37,6 +37,7 @@ pub(crate) struct Statements {
 impl Statements {
     pub(crate) fn new(name: &QueueName, kind: ParamsKind, keeps: bool) -> Self {
         let fill = |template: &str| fill(template, name, kind);
+        let adding = |template: &str| fill_more(template, name, kind, |hole| (hole == "adds").then(|| fill(ADDS)));
         let removal = |template: &str| fill_more(template, name, kind, |hole| kept(hole, name, kind, keeps));
         Self {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
@@ -58,8 +59,8 @@ impl Statements {
             settle: fill(include_str!("../../sql/statements/settle.sql")),
             sweep: fill(include_str!("../../sql/statements/sweep.sql")),
             prune: fill(include_str!("../../sql/statements/prune.sql")),
-            journal: fill(include_str!("../../sql/statements/journal.sql")),
-            roll_up: fill(include_str!("../../sql/statements/roll_up.sql")),
+            journal: adding(include_str!("../../sql/statements/journal.sql")),
+            roll_up: adding(include_str!("../../sql/statements/roll_up.sql")),
             beat: fill(include_str!("../../sql/statements/beat.sql")),
             register_node: fill(include_str!("../../sql/statements/register_node.sql")),
             retire_node: fill(include_str!("../../sql/statements/retire_node.sql")),
@@ -102,15 +103,18 @@ pub(crate) fn complete_with(
     })
 }
 
+/// How rows of the same minute and type become one.
+const ADDS: &str = include_str!("../../sql/statements/activity_adds.sql");
+
 /// How a claim picks jobs, and what it makes of them.
 const CLAIM: &str = include_str!("../../sql/statements/claim.sql");
 const CLAIM_ONWARD: &str = include_str!("../../sql/statements/claim_onward.sql");
 const RESERVES: Taken = Taken {
     set: include_str!("../../sql/statements/claim_reserves.sql"),
     waited: "NULL::float8",
-    durably: include_str!("../../sql/statements/claim_lazily.sql"),
+    lazily: include_str!("../../sql/statements/claim_lazily.sql"),
 };
-const STARTS: Taken = Taken { set: include_str!("../../sql/statements/claim_starts.sql"), waited: WAITED, durably: "" };
+const STARTS: Taken = Taken { set: include_str!("../../sql/statements/claim_starts.sql"), waited: WAITED, lazily: "" };
 
 /// How long a job has waited that starts in this statement.
 const WAITED: &str = "date_part('epoch', now() - GREATEST(job.schedule, job.inserted_at))";
@@ -120,7 +124,7 @@ const WAITED: &str = "date_part('epoch', now() - GREATEST(job.schedule, job.inse
 struct Taken {
     set: &'static str,
     waited: &'static str,
-    durably: &'static str,
+    lazily: &'static str,
 }
 
 /// What a removal has beside it where its queue keeps completed jobs.
@@ -167,7 +171,7 @@ fn claim(template: &str, taken: Taken, name: &QueueName, kind: ParamsKind, open:
         "reservation" => Some(reservation()),
         "pauses" => Some(fill(include_str!("../../sql/statements/pauses.sql").trim_end(), name, kind)),
         "open" => Some(open.to_owned()),
-        "durably" => Some(taken.durably.trim_end().to_owned()),
+        "lazily" => Some(taken.lazily.trim_end().to_owned()),
         hole => of_queue(hole, name, kind),
     })
 }

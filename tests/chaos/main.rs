@@ -101,12 +101,10 @@ async fn play(options: &Options, chosen: &[&'static Scenario]) -> ExitCode {
     for (number, scenario) in chosen.iter().enumerate() {
         progress.workload(number + 1, chosen.len(), scenario.name);
         let mut outcome = play_one(options, seed, scenario, &progress).await;
-        progress.clear();
         // What is lost, doubled or stuck is never a matter of chance; a pace may be, on a machine that others use.
         if outcome.only_slow() {
             report.again(scenario.name, &outcome);
             outcome = play_one(options, seed, scenario, &progress).await;
-            progress.clear();
         }
         report.tell(scenario.name, &outcome);
     }
@@ -121,6 +119,7 @@ async fn play_one(options: &Options, seed: u64, scenario: &Scenario, progress: &
     let outcome = (scenario.play)(&stage)
         .await
         .unwrap_or_else(|failure| Outcome::missed(format!("the scenario could not be played to its end: {failure}")));
+    progress.clear();
     if let Verdict::Passed = outcome.verdict() {
         stage.forget();
     }

@@ -158,9 +158,12 @@ impl<'a> Scene<'a> {
         let client = self.client().await?;
         // The first plans, connections and long jobs are no measure.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let mut pace = recovery::pace(&client, self.stage.length()).await?;
         let begun = Instant::now();
-        while pace.rate < 0.8 * self.rate {
+        let pace = loop {
+            let pace = recovery::pace(&client, self.stage.length()).await?;
+            if pace.rate >= 0.8 * self.rate {
+                break pace;
+            }
             if begun.elapsed() > TOO_BUSY {
                 return Err(format!(
                     "nothing was done to it yet, and of {:.0} jobs a second it did {:.0}: the machine is too busy",
@@ -168,8 +171,7 @@ impl<'a> Scene<'a> {
                 )
                 .into());
             }
-            pace = recovery::pace(&client, self.stage.length()).await?;
-        }
+        };
         let (connections, memory) = (self.connections(&client).await?, self.memory());
         self.before = Some(Before { pace, connections, memory });
         Ok(())

@@ -1,14 +1,10 @@
 //! The questions by browser.
 
-use std::{fs, path::Path, process::Stdio, time::Instant};
+use std::{fs, path::Path, process::Command, time::Instant};
 
-use fantoccini::{Client, Locator};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::Command,
-};
+use fantoccini::Client;
 
-use crate::{Jobs, PROGRAM, chromium};
+use crate::{Jobs, PROGRAM, chromium, serve::serve};
 
 /// How often each page is asked for.
 const TIMES: usize = 9;
@@ -17,16 +13,10 @@ const QUEUE: &str = "queues/public/jobs";
 
 /// Looks at some jobs, and acts on others.
 pub(crate) async fn look(url: &str, jobs: &Jobs, others: &Jobs) {
-    let mut server = Command::new(PROGRAM)
-        .args(["serve", "--allow-actions", "--listen", "127.0.0.1:0"])
-        .env("DATABASE_URL", url)
-        .env("RUST_LOG", "warn")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(server.stdout.take().unwrap()).lines();
-    let address = said.next_line().await.unwrap().expect("it says where it serves");
+    let mut command = Command::new(PROGRAM);
+    command.args(["serve", "--allow-actions", "--listen", "127.0.0.1:0"]);
+    command.env("DATABASE_URL", url).env("RUST_LOG", "warn");
+    let (mut server, address) = serve(command).await;
     chromium::with_browser(true, async |browser| {
         println!("\n## By browser\n\nThe server's answer to each page, asked for {TIMES} times after one more.\n");
         println!("| question | page | median ms | greatest ms | picture |\n| --- | --- | --: | --: | --- |");
@@ -72,12 +62,9 @@ async fn page(browser: &Client, address: &str, question: &str, name: &str, path:
         }
     }
     times.sort_by(f64::total_cmp);
-    let height = browser.execute("return document.documentElement.scrollHeight", Vec::new()).await.unwrap();
-    let height = height.as_u64().and_then(|height| u32::try_from(height).ok()).unwrap();
-    chromium::look(browser, 1280, height.clamp(300, 1_500), "light").await.unwrap();
     let picture = format!("docs/screenshots/night-{name}.png");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&picture);
-    fs::write(file, browser.screenshot().await.unwrap()).unwrap();
+    fs::write(file, chromium::picture(browser, 1280, 1_500, "light").await.unwrap()).unwrap();
     println!("| {question} | /{path} | {:.0} | {:.0} | {picture} |", times[TIMES / 2], times[TIMES - 1]);
 }
 
@@ -86,17 +73,10 @@ async fn act(browser: &Client, address: &str, what: &str, path: &str, buttons: &
     browser.goto(&format!("{address}{path}")).await.unwrap();
     let mut begun = Instant::now();
     for button in buttons {
-        loop {
-            let button = browser.wait().for_element(Locator::Css(button)).await.unwrap();
-            begun = Instant::now();
-            match button.click().await {
-                // The page is live, and may put a fresh one in its place at any moment.
-                Err(error) if error.is_stale_element_reference() => {}
-                clicked => break clicked.unwrap(),
-            }
-        }
+        chromium::css(browser, button).await;
+        begun = Instant::now();
+        chromium::click(browser, button).await;
     }
-    let notice = browser.wait().at_most(std::time::Duration::from_secs(60)).for_element(Locator::Css(".notice")).await;
-    let took = begun.elapsed();
-    println!("| {what} | {} | {} |", took.as_millis(), notice.unwrap().text().await.unwrap().replace('\n', " "));
+    let notice = chromium::text(browser, ".notice").await;
+    println!("| {what} | {} | {} |", begun.elapsed().as_millis(), notice.replace('\n', " "));
 }

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "it ends by panicking")]
 
 mod browser;
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../support/chromium.rs"]
 mod chromium;
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod commands;
+#[allow(unreachable_pub)]
+#[path = "../support/serve.rs"]
+mod serve;
 
 use std::{path::Path, process::Command};
 
@@ -41,9 +44,7 @@ fn main() {
 }
 
 async fn night(rows: i64) {
-    let settings = [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("maintenance_work_mem", "256MB")];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let cluster = Cluster::start(Options { settings, ..Options::default() }).unwrap();
+    let cluster = Cluster::start(Options::for_millions()).unwrap();
     let url = cluster.url("postgres");
     let fill = Path::new(PROGRAM).with_file_name("examples").join("fill");
     let filled = Command::new(fill).args(["--rows", &rows.to_string()]).env("DATABASE_URL", &url).status().unwrap();

@@ -103,18 +103,6 @@ impl Bench {
     }
 }
 
-/// The program while it serves, and where it says that it does.
-#[cfg(feature = "web")]
-pub(crate) async fn serve(command: Command) -> (tokio::process::Child, String) {
-    use tokio::io::{AsyncBufReadExt, BufReader};
-
-    let mut command = tokio::process::Command::from(command);
-    let mut serving = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-    let mut said = BufReader::new(serving.stdout.take().unwrap()).lines();
-    let url = said.next_line().await.unwrap().unwrap();
-    (serving, url)
-}
-
 /// Waits until there is an answer.
 pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     let waiting = async {

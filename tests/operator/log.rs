@@ -54,7 +54,7 @@ async fn no_params_are_logged_at_any_level() {
 #[actix::test]
 async fn what_serves_says_so_and_tells_of_requests_that_could_not_be_answered() {
     let bench = Bench::new().await;
-    let (mut serving, url) = crate::bench::serve(bench.command(&["serve", "--listen", "127.0.0.1:0"])).await;
+    let (mut serving, url) = crate::support::serve::serve(bench.command(&["serve", "--listen", "127.0.0.1:0"])).await;
     bench.sql("DROP TABLE job_queue_nodes CASCADE; DROP TABLE job_queue_activity; DROP TABLE job_queue_pauses").await;
 
     let answer = awc::Client::default().get(format!("{url}queues/public/jobs")).send().await.unwrap();

@@ -82,7 +82,7 @@ async fn what_is_hidden_is_neither_served_nor_found_by_asking_for_it() {
     bench.sql(SECRET).await;
     let mut command = bench.command(&["serve", "--listen", "127.0.0.1:0", "--redact", "PASSWORD"]);
     command.env("JOB_QUEUE_REDACT", "token");
-    let (_serving, url) = crate::bench::serve(command).await;
+    let (_serving, url) = crate::support::serve::serve(command).await;
     let get = async |path: &str| {
         let mut answer = awc::Client::default().get(format!("{url}{path}")).send().await.unwrap();
         (answer.status().as_u16(), String::from_utf8(answer.body().await.unwrap().to_vec()).unwrap())

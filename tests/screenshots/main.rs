@@ -11,7 +11,7 @@ use fantoccini::Client;
 #[path = "../support/mod.rs"]
 mod support;
 
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../support/chromium.rs"]
 mod chromium;
 
@@ -68,10 +68,5 @@ async fn take() {
 async fn picture(browser: &Client, url: &str, width: u32, theme: &str) -> Vec<u8> {
     chromium::look(browser, width, 800, theme).await.unwrap();
     browser.goto(url).await.unwrap();
-    let size = "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]";
-    let size = browser.execute(size, Vec::new()).await.unwrap();
-    assert_eq!(size[0].as_u64(), Some(width.into()), "{url} is wider than the window");
-    let height = size[1].as_u64().and_then(|height| u32::try_from(height).ok()).unwrap();
-    chromium::look(browser, width, height.clamp(300, 3_000), theme).await.unwrap();
-    browser.screenshot().await.unwrap()
+    chromium::picture(browser, width, 3_000, theme).await.unwrap()
 }

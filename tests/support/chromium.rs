@@ -1,8 +1,8 @@
 //! A real browser, driven over WebDriver.
 
-use std::{panic::AssertUnwindSafe, process::Stdio};
+use std::{panic::AssertUnwindSafe, process::Stdio, time::Duration};
 
-use fantoccini::{Client, ClientBuilder, error::CmdError, wd::WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element, error::CmdError, wd::WebDriverCompatibleCommand};
 use futures_util::FutureExt;
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -40,6 +40,47 @@ pub async fn look(browser: &Client, width: u32, height: u32, theme: &str) -> Res
         browser.issue_cmd(DevTools { command, params }).await?;
     }
     Ok(())
+}
+
+/// What is marked so, once it is there.
+pub async fn css(browser: &Client, selector: &str) -> Element {
+    browser
+        .wait()
+        .at_most(Duration::from_secs(30))
+        .for_element(Locator::Css(selector))
+        .await
+        .expect("a browser that answers")
+}
+
+/// Does something with what is marked so. The page may put a fresh one in its place at any moment, and that one does
+/// as well.
+pub async fn with<T>(browser: &Client, selector: &str, act: impl AsyncFn(Element) -> Result<T, CmdError>) -> T {
+    loop {
+        match act(css(browser, selector).await).await {
+            Err(error) if error.is_stale_element_reference() => {}
+            done => return done.expect("a browser that answers"),
+        }
+    }
+}
+
+/// Presses what is marked so.
+pub async fn click(browser: &Client, selector: &str) {
+    with(browser, selector, async |element| element.click().await).await;
+}
+
+/// What stands in it.
+pub async fn text(browser: &Client, selector: &str) -> String {
+    with(browser, selector, async |element| element.text().await).await
+}
+
+/// A picture of the page, whose width must be the window's, as far down as `most`.
+pub async fn picture(browser: &Client, width: u32, most: u32, theme: &str) -> Result<Vec<u8>, CmdError> {
+    let size = "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]";
+    let size = browser.execute(size, Vec::new()).await?;
+    assert_eq!(size[0].as_u64(), Some(width.into()), "the page is wider than the window");
+    let height = size[1].as_u64().and_then(|height| u32::try_from(height).ok()).expect("a height");
+    look(browser, width, height.clamp(300, most), theme).await?;
+    browser.screenshot().await
 }
 
 /// Does it with a browser, which is closed afterwards whatever happens.

@@ -24,6 +24,15 @@ pub struct Options {
     pub disk: Option<u32>,
 }
 
+impl Options {
+    /// A server that has room for many millions of rows.
+    pub fn for_millions() -> Self {
+        let settings = [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("maintenance_work_mem", "256MB")];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self { settings, ..Self::default() }
+    }
+}
+
 /// A server that listens on a free port of 127.0.0.1 and trusts everybody there.
 #[derive(Debug)]
 pub struct Cluster {

@@ -3,6 +3,7 @@
 pub mod barrier;
 pub mod cluster;
 pub mod proxy;
+pub mod serve;
 
 use std::{
     net::SocketAddr,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use fantoccini::{Client, Locator, elements::Element, error::CmdError};
+use fantoccini::{Client, Locator};
 
 use crate::{
     bench::{Bench, HOSTILE},
-    chromium::{look, with_browser},
+    chromium::{click, css, look, text, with, with_browser},
     lately::LATELY,
 };
 
@@ -14,29 +14,6 @@ const JOBS: &str = "queues/public/jobs/jobs";
 
 async fn open(browser: &Client, bench: &Bench, path: &str) {
     browser.goto(&bench.url(path)).await.unwrap();
-}
-
-async fn css(browser: &Client, selector: &str) -> Element {
-    browser.wait().at_most(Duration::from_secs(30)).for_element(Locator::Css(selector)).await.unwrap()
-}
-
-/// Does something with what is marked so. The page may put a fresh one in its place at any moment, and that one does
-/// as well.
-async fn with<T>(browser: &Client, selector: &str, act: impl AsyncFn(Element) -> Result<T, CmdError>) -> T {
-    loop {
-        match act(css(browser, selector).await).await {
-            Err(error) if error.is_stale_element_reference() => {}
-            done => return done.unwrap(),
-        }
-    }
-}
-
-async fn click(browser: &Client, selector: &str) {
-    with(browser, selector, async |element| element.click().await).await;
-}
-
-async fn text(browser: &Client, selector: &str) -> String {
-    with(browser, selector, async |element| element.text().await).await
 }
 
 /// Presses what is marked so, and waits until the page has such a thing.

@@ -14,7 +14,7 @@ mod redact;
 #[cfg(feature = "cli")]
 mod serve;
 
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub)]
 #[path = "../support/chromium.rs"]
 mod chromium;
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]

@@ -2,12 +2,9 @@
 
 use std::process::Stdio;
 
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use tokio::process::Command;
 
-use crate::bench::Bench;
+use crate::{bench::Bench, support::serve::serve};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -16,14 +13,6 @@ fn command(bench: &Bench, args: &[&str]) -> Command {
     command.env_clear().env("DATABASE_URL", &bench.database_url).arg("serve").args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
-}
-
-/// The program, and where it says that it serves.
-async fn serve(mut command: Command) -> (Child, String) {
-    let mut child = command.spawn().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-    let url = said.next_line().await.unwrap().expect("it says where");
-    (child, url)
 }
 
 #[actix::test]
