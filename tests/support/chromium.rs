@@ -77,7 +77,8 @@ pub async fn text(browser: &Client, selector: &str) -> String {
 pub async fn picture(browser: &Client, width: u32, most: u32, theme: &str) -> Result<Vec<u8>, CmdError> {
     let size = "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]";
     let size = browser.execute(size, Vec::new()).await?;
-    assert_eq!(size[0].as_u64(), Some(width.into()), "the page is wider than the window");
+    let url = browser.current_url().await?;
+    assert_eq!(size[0].as_u64(), Some(width.into()), "{url} is wider than the window");
     let height = size[1].as_u64().and_then(|height| u32::try_from(height).ok()).expect("a height");
     look(browser, width, height.clamp(300, most), theme).await?;
     browser.screenshot().await
