@@ -34,7 +34,7 @@ SELECT state,
        jsonb_build_object('type', kind, 'user', n % 500000, 'to', 'user' || n % 500000 || '@example.com', 'size', n % 4096),
        CASE WHEN n % 50 = 0 THEN -1 ELSE 0 END,
        inserted_at,
-       CASE WHEN state = 'IN_PROGRESS' THEN now() - make_interval(secs => n % 300) ELSE LEAST(inserted_at + interval '5 min', now()) END,
+       CASE WHEN state = 'IN_PROGRESS' THEN GREATEST(now() - make_interval(secs => n % 300), inserted_at) ELSE LEAST(inserted_at + interval '5 min', now()) END,
        CASE WHEN state IN ('IN_PROGRESS', 'RETRY', 'FAILED') THEN 1 ELSE 0 END,
        CASE WHEN state IN ('RESERVED', 'IN_PROGRESS') THEN 1 + n % 8 END,
        CASE WHEN state IN ('RETRY', 'FAILED')
