@@ -6,16 +6,19 @@
 -- $1 to $6 as in a claim, $7 priorities, $8 schedules, $9 ids: the places, one a priority and in this order,
 -- $10 the first transaction that the claim before was too early for, or null, $11 those under way then, $12
 -- whether to tell who may write
-WITH {pauses}, late AS MATERIALIZED (
-    -- These two are all that a snapshot does not see.
+WITH {pauses}, unseen AS MATERIALIZED (
+    -- These two are all that a snapshot does not see. The state is compared as in the index of what is late, and in no
+    -- other: the planner must not take the index of all that can be claimed for as short.
+    SELECT priority, schedule, id
+      FROM {table}
+     WHERE state COLLATE "C" = 'AVAILABLE' AND late >= $10::text::xid8
+     UNION ALL
+    SELECT priority, schedule, id
+      FROM {table}
+     WHERE state COLLATE "C" = 'AVAILABLE' AND late = ANY ($11::text[]::xid8[])
+), late AS MATERIALIZED (
     SELECT DISTINCT ON (priority) priority, schedule, GREATEST(id, -9223372036854775807) - 1 AS id
-      FROM (SELECT priority, schedule, id
-              FROM {table}
-             WHERE state = 'AVAILABLE' AND late >= $10::text::xid8
-             UNION ALL
-            SELECT priority, schedule, id
-              FROM {table}
-             WHERE state = 'AVAILABLE' AND late = ANY ($11::text[]::xid8[])) AS unseen
+      FROM unseen
      ORDER BY priority, schedule, id
 ), places AS (
     -- Whatever is more urgent than all that was seen.

@@ -6,7 +6,8 @@ claimed AS (
            node = $3,
            updated_at = now()
       FROM picked
-     WHERE job.id = picked.id
+     -- Asked for so, a row can only be looked up: of a table that was empty the planner would rather read all, for good.
+     WHERE job.id = ANY (ARRAY[picked.id])
     RETURNING job.id, job.lease, job.attempt, job.max_attempts, job.priority, job.schedule, job.inserted_at,
               job.notify, {kind} AS kind, job.params, {started_late} AS waited
 ), alive AS (

@@ -31,7 +31,8 @@ WITH mine AS MATERIALIZED (
            expires = now() + make_interval(secs => LEAST(wanted.timeout * (job.attempt::float8 + 1), 1e9)),
            updated_at = now()
       FROM unnest($3::bigint[], $4::bigint[], $5::float8[]) AS wanted (id, lease, timeout)
-     WHERE job.id = wanted.id
+     -- Asked for so, a row can only be looked up: of a table that was empty the planner would rather read all, for good.
+     WHERE job.id = ANY (ARRAY[wanted.id])
        AND job.lease = wanted.lease
        AND job.state COLLATE "C" = 'RESERVED'
        AND job.node = $6

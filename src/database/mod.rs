@@ -50,6 +50,12 @@ use {
     url::ConnectionString,
 };
 
+/// What has a session plan statements as the library's own connections do those that recur.
+#[cfg(test)]
+pub(crate) fn steered_for_what_recurs() -> &'static str {
+    Steering::Recurring.sql()
+}
+
 /// A statement of the library's own that takes longer than this is given up and tried again: those that a network has
 /// swallowed are done again, and the queue is back, within a quarter of a minute.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);

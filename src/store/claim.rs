@@ -104,8 +104,7 @@ impl Store {
         let priorities: Vec<_> = onward.places.iter().map(|place| place.priority).collect();
         let schedules: Vec<_> = onward.places.iter().map(|place| place.schedule).collect();
         let ids: Vec<_> = onward.places.iter().map(|place| place.id).collect();
-        // Of no array at all the planner knows that nothing equals it; for an empty one it may read an index.
-        let under_way = onward.unseen.as_ref().map(|unseen| &unseen.under_way).filter(|numbers| !numbers.is_empty());
+        let under_way = onward.unseen.as_ref().map(|unseen| &unseen.under_way);
         let more: [(&(dyn ToSql + Sync), Type); 6] = [
             (&priorities, Type::INT4_ARRAY),
             (&schedules, Type::TIMESTAMPTZ_ARRAY),
@@ -147,11 +146,7 @@ impl Store {
         ];
         parameters.extend_from_slice(more);
         let (parameters, attempted) = (&parameters, &attempted);
-        let claim = async |sql| match more {
-            [] => self.database.query_planned(Lane::Control, attempted, sql, parameters).await,
-            // What a claim did not see are few numbers mostly, and none often: the planner is to know.
-            _ => self.database.query(Lane::Control, attempted, sql, parameters).await,
-        };
+        let claim = async |sql| self.database.query_planned(Lane::Control, attempted, sql, parameters).await;
         if !self.paused.load(Ordering::Relaxed) {
             let rows = claim(&claims.free).await?;
             if !is_paused(&rows) {

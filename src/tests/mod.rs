@@ -4,6 +4,7 @@ mod actors;
 mod lately;
 mod model;
 mod notifications;
+mod plans;
 mod progress;
 mod races;
 mod transitions;

@@ -1,0 +1,62 @@
+//! What the planner makes of the statements that recur: their plans outlive what it knew of the table.
+
+use super::Table;
+use crate::database::steered_for_what_recurs;
+
+/// How the table may have looked when the plan was made.
+const TIMES: [&str; 3] = [
+    "SELECT",
+    // It had been drained, and vacuumed since.
+    "VACUUM ANALYZE jobs",
+    "INSERT INTO jobs (params) VALUES ('{}'); ANALYZE jobs; DELETE FROM jobs",
+];
+
+/// The lines of a statement's plan, whatever its parameters.
+async fn plan(table: &Table, sql: &str, parameters: usize) -> Vec<String> {
+    let nothing = vec!["NULL"; parameters].join(", ");
+    table.run_sql(&format!("PREPARE recurs AS {sql}")).await;
+    let rows = table.client.simple_query(&format!("EXPLAIN EXECUTE recurs ({nothing})")).await.unwrap();
+    table.run_sql("DEALLOCATE recurs").await;
+    let line = |message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    };
+    rows.into_iter().filter_map(line).collect()
+}
+
+/// The lines that begin a scan by this index, each with the one after it.
+fn scans<'a>(plan: &'a [String], index: &str) -> Vec<(&'a str, &'a str)> {
+    let pairs = plan.windows(2).filter(|pair| pair[0].contains(&format!("using {index} ")));
+    pairs.map(|pair| (&*pair[0], &*pair[1])).collect()
+}
+
+#[actix::test]
+async fn a_plan_made_for_an_empty_table_looks_up_what_has_a_key() {
+    let table = Table::new().await;
+    table.run_sql(steered_for_what_recurs()).await;
+    let sql = &table.store.sql;
+    let claims = [&sql.claim, &sql.claim_start].map(|claims| [(&claims.free, 6), (&claims.careful, 6)]);
+    let onward = [&sql.claim_onward, &sql.claim_start_onward].map(|claims| [(&claims.free, 12), (&claims.careful, 12)]);
+    for time in TIMES {
+        for statement in time.split("; ") {
+            table.run_sql(statement).await;
+        }
+        for (sql, parameters) in [claims.concat(), onward.concat(), vec![(&sql.turn, 6)]].concat() {
+            let plan = plan(&table, sql, parameters).await;
+            let text = plan.join("\n");
+
+            assert!(!text.contains("Seq Scan on jobs"), "{time}\n{text}");
+            let by_key = scans(&plan, "jobs_pkey");
+            assert!(!by_key.is_empty(), "{text}");
+            assert!(by_key.iter().all(|(_, next)| next.contains("Index Cond")), "{time}\n{text}");
+        }
+        for (sql, parameters) in onward.concat() {
+            let plan = plan(&table, sql, parameters).await;
+            let text = plan.join("\n");
+
+            assert_eq!(scans(&plan, "jobs_late_idx").len(), 2, "{time}\n{text}");
+            let in_order = scans(&plan, "jobs_priority_schedule_id_idx");
+            assert!(in_order.iter().all(|(_, next)| next.contains("Index Cond")), "{time}\n{text}");
+        }
+    }
+}
