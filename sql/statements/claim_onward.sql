@@ -3,7 +3,7 @@
 -- the places of jobs that the claim before could not see and that may lie anywhere, those of jobs that stay
 -- because others had locked them, what it has seen, and who may write still.
 -- What is paused counts as not there; once it is resumed, a claim from the beginning finds it.
--- $1 to $6 as in a claim, $7 priorities, $8 schedules, $9 ids: the places, one a priority and in this order,
+-- $1 to $6 as in a claim, but $1 may be 0 for all that is told without a walk, $7 priorities, $8 schedules, $9 ids: the places, one a priority and in this order,
 -- $10 the first transaction that the claim before was too early for, or null, $11 those under way then, $12
 -- whether to tell who may write
 WITH {pauses}, unseen AS MATERIALIZED (
@@ -58,7 +58,7 @@ WITH {pauses}, unseen AS MATERIALIZED (
     SELECT COALESCE(max(priority), 2147483647) AS priority,
            COALESCE(max(schedule), 'infinity') AS schedule,
            COALESCE(max(id), 9223372036854775807) AS id
-      FROM (SELECT * FROM picked ORDER BY priority, schedule, id OFFSET $1 - 1) AS last
+      FROM (SELECT * FROM picked ORDER BY priority, schedule, id OFFSET GREATEST($1, 1) - 1) AS last
 ), remaining AS MATERIALIZED (
     -- The first job of each range that stays there: others had locked it if it lies before the last that was picked.
     SELECT job.priority, job.schedule, GREATEST(job.id, -9223372036854775807) - 1 AS id
@@ -69,6 +69,12 @@ WITH {pauses}, unseen AS MATERIALIZED (
                  FROM {table} AS job
                 WHERE state = 'AVAILABLE'
                   AND {open}
+                  -- Who asks for nothing wants no walk, and none is needed where each entry that was walked was picked.
+                  AND $1 > 0
+                  AND (SELECT CASE WHEN count(*) = 0 THEN true
+                                   ELSE pg_stat_get_xact_tuples_returned(to_regclass($6))
+                                        - (SELECT walked FROM before) IS DISTINCT FROM count(*) END
+                         FROM picked)
                   AND (priority, schedule, id) > (ranges.priority, ranges.schedule, ranges.id)
                   AND priority < ranges.until
                   AND id NOT IN (SELECT id FROM picked)
@@ -92,20 +98,29 @@ WITH {pauses}, unseen AS MATERIALIZED (
      WHERE state IN ('SCHEDULED', 'RETRY')
        AND schedule > now() - interval '2 seconds'
 )
+SELECT NULL::float8 AS due_in, NULL::timestamptz AS at, NULL::text AS xmax, NULL::text[] AS xip,
+       NULL::text[] AS writers, NULL::timestamptz[] AS starts,
+       NULL::integer[] AS late_priorities, NULL::timestamptz[] AS late_schedules, NULL::bigint[] AS late_ids,
+       NULL::integer[] AS remaining_priorities, NULL::timestamptz[] AS remaining_schedules,
+       NULL::bigint[] AS remaining_ids, NULL::bigint AS walked, NULL::boolean AS paused, claimed.*
+  FROM claimed
+ UNION ALL
+-- One row more, and the first: what is told of the claim as a whole, after the walk.
 SELECT next.due_in,
-       now() AS at,
-       pg_snapshot_xmax(pg_current_snapshot())::text AS xmax,
-       ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text) AS xip,
-       COALESCE(writers.transactions, '{}') AS writers,
-       COALESCE(writers.starts, '{}') AS starts,
-       ARRAY(SELECT priority FROM late ORDER BY priority) AS late_priorities,
-       ARRAY(SELECT schedule FROM late ORDER BY priority) AS late_schedules,
-       ARRAY(SELECT id FROM late ORDER BY priority) AS late_ids,
-       ARRAY(SELECT priority FROM remaining ORDER BY priority) AS remaining_priorities,
-       ARRAY(SELECT schedule FROM remaining ORDER BY priority) AS remaining_schedules,
-       ARRAY(SELECT id FROM remaining ORDER BY priority) AS remaining_ids,
-       pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) AS walked,
-       (SELECT kinds FROM pauses) IS NOT NULL AS paused,
+       now(),
+       pg_snapshot_xmax(pg_current_snapshot())::text,
+       ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text),
+       COALESCE(writers.transactions, '{}'),
+       COALESCE(writers.starts, '{}'),
+       ARRAY(SELECT priority FROM late ORDER BY priority),
+       ARRAY(SELECT schedule FROM late ORDER BY priority),
+       ARRAY(SELECT id FROM late ORDER BY priority),
+       ARRAY(SELECT priority FROM remaining ORDER BY priority),
+       ARRAY(SELECT schedule FROM remaining ORDER BY priority),
+       ARRAY(SELECT id FROM remaining ORDER BY priority),
+       CASE WHEN (SELECT count(*) FROM claimed) >= 0
+            THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END,
+       (SELECT kinds FROM pauses) IS NOT NULL,
        claimed.*
-  FROM next CROSS JOIN writers LEFT JOIN claimed ON true
- ORDER BY claimed.priority, claimed.schedule, claimed.id
+  FROM next CROSS JOIN writers LEFT JOIN claimed ON false
+ ORDER BY priority NULLS FIRST, schedule, id

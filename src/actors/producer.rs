@@ -25,7 +25,7 @@ use crate::{
         waiting::{Answered, Next, Waiting},
     },
     settings::Settings,
-    store::Claim,
+    store::{Claim, Onward},
 };
 
 /// Holds the demand of the workers and the stream of notifications, and claims jobs for the one when told
@@ -133,6 +133,8 @@ impl ProducerActor {
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         let onward = self.progress.next(began);
+        // It brings nothing, so the next one follows at once.
+        let wanted = if onward.as_ref().is_some_and(Onward::is_blind) { 0 } else { wanted };
         let poller = self.members.poller();
         let unsure = self.unsure.then(|| self.ahead.ids());
         let claim = async move {

@@ -12,7 +12,7 @@ use crate::store::{Claim, Onward, Place};
 /// While any transaction may still see the jobs that were claimed, their entries stay in front of all others.
 /// Claims that walk far more than they bring go on from a [`Course`]. A claim from the beginning looks from
 /// time to time whether this is needed still; it finds too what somebody put before the course by an UPDATE of
-/// their own.
+/// their own. A process begins as if it were needed: what others have left behind is walked over once then.
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// A walk is long that is this much longer than ten entries a job.
@@ -45,7 +45,7 @@ impl Default for Progress {
 
 impl Progress {
     pub(crate) fn tolerating(tolerance: u64) -> Self {
-        Self { tolerance, course: None, beginning: None, walked: 0, vain: 0, helpless: None }
+        Self { tolerance, course: Some(Course::default()), beginning: None, walked: 0, vain: 0, helpless: None }
     }
 
     /// Where the next claim is to start; none means at the beginning.
@@ -56,19 +56,28 @@ impl Progress {
 
     /// A claim for so many jobs has brought this.
     pub(crate) fn claimed(&mut self, wanted: usize, claim: &Claim, began: Instant, now: Instant) {
-        if let Some(sight) = &claim.sight {
-            let reached = (claim.jobs.len() >= wanted).then(|| claim.jobs.last()).flatten();
-            let reached = reached.map(|job| Place { priority: job.priority, schedule: job.schedule, id: job.id });
-            let priorities = claim.jobs.iter().map(|job| job.priority);
-            let course = self.course.get_or_insert_default();
-            let vain = course.has_places() && claim.walked > self.walked;
-            course.walked(reached, priorities, sight);
-            self.vain = if vain { self.vain + 1 } else { 0 };
-            if self.vain >= VAIN.0 {
-                (self.course, self.vain, self.helpless) = (None, 0, Some(now + VAIN.1));
+        let Some(sight) = &claim.sight else {
+            return self.walked_from_the_beginning(claim, began, now);
+        };
+        let reached = (claim.jobs.len() >= wanted).then(|| claim.jobs.last()).flatten();
+        let reached = reached.map(|job| Place { priority: job.priority, schedule: job.schedule, id: job.id });
+        let priorities = claim.jobs.iter().map(|job| job.priority);
+        let course = self.course.get_or_insert_default();
+        let had_places = course.has_places();
+        course.walked(reached, priorities, sight);
+        if !had_places {
+            if wanted > 0 {
+                self.walked_from_the_beginning(claim, began, now);
             }
             return;
         }
+        self.vain = if claim.walked > self.walked { self.vain + 1 } else { 0 };
+        if self.vain >= VAIN.0 {
+            (self.course, self.vain, self.helpless) = (None, 0, Some(now + VAIN.1));
+        }
+    }
+
+    fn walked_from_the_beginning(&mut self, claim: &Claim, began: Instant, now: Instant) {
         let brought = u64::try_from(claim.jobs.len()).unwrap_or(u64::MAX);
         let long = claim.walked > self.tolerance.saturating_add(brought.saturating_mul(10));
         if !long {
@@ -123,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn a_process_looks_about_before_its_first_walk_and_goes_on_from_that_if_it_was_long() {
+        for (walked, long) in [(1_900, false), (2_100, true)] {
+            let (mut progress, now) = (Progress::default(), Instant::now());
+            assert!(progress.next(now).is_some_and(|onward| onward.is_blind()));
+
+            progress.claimed(0, &claim(0, 0, Some(sight())), now, now);
+            assert!(progress.next(now).is_some_and(|onward| !onward.is_blind()));
+            progress.claimed(100, &claim(100, walked, Some(sight())), now, now);
+
+            let onward = progress.next(now);
+            assert_eq!(onward.is_some(), long);
+            assert_eq!(onward.map_or(0, |onward| onward.places.len()), usize::from(long));
+        }
+    }
+
+    #[test]
     fn claims_go_on_from_a_course_only_after_a_long_walk_and_look_at_times_whether_it_is_long_still() {
         let (mut progress, now) = (Progress::default(), Instant::now());
         progress.claimed(100, &claim(100, 1_900, None), now, now);
@@ -134,7 +159,8 @@ mod tests {
         assert_eq!(progress.next(slow + Duration::from_millis(4_500)), None);
         assert_eq!(progress.beginning_in(slow), Some(Duration::from_millis(4_500)));
 
-        progress.claimed(100, &claim(0, 0, Some(sight())), now, now);
+        progress.claimed(0, &claim(0, 0, Some(sight())), now, now);
+        progress.claimed(100, &claim(1, 2_100, Some(sight())), now, now);
         assert!(progress.next(now).is_some());
         progress.claimed(100, &claim(0, 900, None), now, now);
         assert_eq!((progress.next(now), progress.beginning_in(now)), (None, None));
@@ -145,8 +171,8 @@ mod tests {
         let (mut progress, now) = (Progress::default(), Instant::now());
         let onward = |walked| claim(1, walked, Some(sight()));
         progress.claimed(1, &claim(1, 5_000, None), now, now);
-        progress.claimed(1, &onward(10_000), now, now);
-        progress.claimed(1, &onward(10_000), now, now);
+        progress.claimed(0, &onward(0), now, now);
+        progress.claimed(1, &onward(5_000), now, now);
         for walked in [9_000, 9_000, 20, 9_000, 9_000, 9_000, 9_000, 9_000, 9_000, 9_000] {
             progress.claimed(1, &onward(walked), now, now);
             assert!(progress.next(now).is_some());

@@ -50,6 +50,14 @@ pub(crate) struct Onward {
     pub(crate) ask_writers: bool,
 }
 
+impl Onward {
+    /// Whether nothing is known yet of what may come: asked for no job at all, a claim tells that without a walk, and
+    /// the next one's walk is the last from there.
+    pub(crate) fn is_blind(&self) -> bool {
+        self.unseen.is_none()
+    }
+}
+
 /// A place in the order in which jobs are claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
@@ -190,7 +198,7 @@ fn is_paused(rows: &[Row]) -> bool {
     rows.first().is_some_and(|row| row.get("paused"))
 }
 
-/// Every row has what is told of the claim as a whole.
+/// The first row has what is told of the claim as a whole, the others a job each.
 fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
     let Some(first) = rows.first() else {
         return Claim::default();

@@ -54,7 +54,8 @@ impl Step {
                     (&name, Type::TEXT),
                     (&None::<&str>, Type::TEXT),
                 ];
-                count(&sql.claim.free, &parameters).await[0].get::<_, Option<i64>>("id").is_some()
+                let rows = count(&sql.claim.free, &parameters).await;
+                rows.iter().any(|row| row.get::<_, Option<i64>>("id").is_some())
             }
             Step::Start => {
                 let (nothing, timeouts) = (Vec::<i64>::new(), vec![300_f64]);
