@@ -30,8 +30,8 @@ pub(crate) struct Progress {
 /// Entries that nobody minds walking over.
 const TOLERANCE: u64 = 1_000;
 
-/// A claim from the beginning takes a tenth of the time at most, and comes no more often than this.
-const BEGINNING: (u32, Duration) = (9, Duration::from_secs(1));
+/// A claim from the beginning takes a twentieth of the time at most, and comes no more often than this.
+const BEGINNING: (u32, Duration) = (19, Duration::from_secs(1));
 
 /// After so many vain claims no course is tried for so long: a walk may be long for other reasons, such as rows
 /// that somebody has locked, or statistics by which the planner expects next to none and so reads all.
@@ -155,9 +155,9 @@ mod tests {
 
         let slow = now + Duration::from_millis(500);
         progress.claimed(100, &claim(100, 2_100, None), now, slow);
-        assert!(progress.next(slow + Duration::from_millis(4_499)).is_some(), "at most a tenth of the time");
-        assert_eq!(progress.next(slow + Duration::from_millis(4_500)), None);
-        assert_eq!(progress.beginning_in(slow), Some(Duration::from_millis(4_500)));
+        assert!(progress.next(slow + Duration::from_millis(9_499)).is_some(), "at most a twentieth of the time");
+        assert_eq!(progress.next(slow + Duration::from_millis(9_500)), None);
+        assert_eq!(progress.beginning_in(slow), Some(Duration::from_millis(9_500)));
 
         progress.claimed(0, &claim(0, 0, Some(sight())), now, now);
         progress.claimed(100, &claim(1, 2_100, Some(sight())), now, now);

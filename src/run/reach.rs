@@ -9,7 +9,7 @@ use crate::store::{Since, Swept};
 /// Whether sweeps look over everything, as they do while that is quick.
 ///
 /// While some transaction holds entries of jobs long gone in the indexes, a look over everything takes long.
-/// Then it takes a tenth of the time at most, and the sweeps in between look on from where the last one ended.
+/// Then it takes a twentieth of the time at most, and the sweeps in between look on from where the last one ended.
 #[derive(Debug, Default)]
 pub(crate) struct Reach {
     since: Option<Since>,
@@ -39,7 +39,7 @@ impl Reach {
         }
         if since.is_none() {
             let took = now - began;
-            self.whole = (took > QUICK).then(|| now + took.saturating_mul(9));
+            self.whole = (took > QUICK).then(|| now + took.saturating_mul(19));
             return None;
         }
         self.whole.map(|due| due.saturating_duration_since(now))
@@ -65,13 +65,13 @@ mod tests {
     }
 
     #[test]
-    fn a_look_over_everything_takes_a_tenth_of_the_time_at_most() {
+    fn a_look_over_everything_takes_a_twentieth_of_the_time_at_most() {
         let (mut reach, now) = (Reach::default(), Instant::now());
         assert_eq!(reach.next(now), None);
         let slow = now + Duration::from_millis(100);
         assert_eq!(reach.swept(None, &swept(), now, slow), None);
 
-        let soon = slow + Duration::from_millis(899);
+        let soon = slow + Duration::from_millis(1_899);
         let since = reach.next(soon);
         assert!(since.is_some());
         assert_eq!(reach.swept(since, &swept(), soon, soon), Some(Duration::from_millis(1)));
