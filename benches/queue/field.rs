@@ -66,6 +66,13 @@ impl<'a> Field<'a> {
         self.checkpoint().await
     }
 
+    /// Has the server write so many megabytes of log, whose segments it can use again after a checkpoint.
+    pub(crate) async fn write_log(&self, megabytes: u32) -> Result<(), Failure> {
+        let message = "SELECT count(pg_logical_emit_message(false, 'benchmark', repeat('x', 1000000)))";
+        self.run(&[&format!("{message} FROM generate_series(1, {megabytes})")]).await?;
+        self.checkpoint().await
+    }
+
     /// Has what was written be on disk before the measured time.
     pub(crate) async fn checkpoint(&self) -> Result<(), Failure> {
         let client = self.client().await?;

@@ -29,7 +29,7 @@ pub(crate) struct Ahead {
     ended: usize,
     since: Instant,
     pace: f64,
-    /// The last claim found less than it wanted, so there is nothing to claim ahead.
+    /// The last claim found less than it wanted, so there is nothing to claim for its own sake.
     dry: bool,
 }
 
@@ -41,7 +41,8 @@ impl Ahead {
 
     /// How many to claim for workers that have room for so many more than there are; none if what is here will do.
     pub(crate) fn shortfall(&mut self, room: usize, now: Instant) -> usize {
-        let stock = if self.dry { 0 } else { self.target(now) };
+        // Who has to ask anyway may as well bring more at once, whatever the last claim found.
+        let stock = if self.dry && room == 0 { 0 } else { self.target(now) };
         let (wanted, here) = (room + stock, self.jobs.len());
         // Half of the stock is there: the next claim may as well bring more at once.
         if here >= room + stock.div_ceil(2) { 0 } else { wanted - here }
@@ -186,7 +187,7 @@ mod tests {
         ahead.put(jobs(0..5), false, now);
 
         assert_eq!(ahead.shortfall(0, now), 0);
-        assert_eq!(ahead.shortfall(6, now), 1);
+        assert_eq!(ahead.shortfall(6, now), 201, "who claims anyway claims ahead too");
         ahead.refresh();
         assert_eq!(ahead.shortfall(0, now), 195);
     }

@@ -21,6 +21,9 @@ const PAUSE_MS: u64 = 10;
 /// What is asked for where the drain rate was not measured in the same run.
 const RATE_UNLESS_KNOWN: f64 = 5_000.0;
 
+/// More than a run under load writes.
+const LOG_MB: u32 = 1_000;
+
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(1_000, 200);
     field.create("jobs").await?;
@@ -56,6 +59,7 @@ pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome 
     // A second is left to warm up.
     let (warm_up, jobs) = (rate as u64, (rate * (seconds + 1.0)) as u64);
     let load = Duty::Load { rate, warm_up };
+    field.write_log(LOG_MB).await?;
     let rounds = bench.size(bench.rounds.min(3), 1);
     let series = interleave(rounds, std::slice::from_ref(&load), async |round, load| {
         bench.progress.step(&format!("round {round} of {rounds}, {load}"));
