@@ -14,12 +14,8 @@ use crate::{
 /// which would fall into one contender's round or the other's by chance. What is committed is safe on disk. It keeps
 /// the segments of its log, as one does that has been at work for a while: a commit that needs a new one waits until
 /// it is full of zeroes.
-const SETTINGS: [(&str, &str); 4] = [
-    ("shared_buffers", "512MB"),
-    ("max_wal_size", "8GB"),
-    ("min_wal_size", "2GB"),
-    ("checkpoint_timeout", "30min"),
-];
+const SETTINGS: [(&str, &str); 4] =
+    [("shared_buffers", "512MB"), ("max_wal_size", "8GB"), ("min_wal_size", "2GB"), ("checkpoint_timeout", "30min")];
 
 /// Settings that say what a commit costs, for the report.
 const TOLD: [&str; 10] = [

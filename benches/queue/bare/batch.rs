@@ -9,13 +9,16 @@ use crate::{
     failure::Failure,
 };
 
+/// What a batch does beside its jobs.
+pub(super) const WRITE: &str = "INSERT INTO effects (job) SELECT unnest($1::bigint[])";
+
 pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {
     let claim = claim_and_delete(&task.table, BATCH);
     let prepare = async |client: &tokio_postgres::Client| {
         Ok([
             client.prepare("BEGIN").await?,
             client.prepare(&claim).await?,
-            client.prepare("INSERT INTO effects (job) SELECT unnest($1::bigint[])").await?,
+            client.prepare(WRITE).await?,
             client.prepare("COMMIT").await?,
         ])
     };

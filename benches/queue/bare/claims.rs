@@ -1,27 +1,29 @@
 //! Claims a hundred jobs and deletes them in the same transaction: what is claimed is known before it is gone, as a
-//! handler wants it.
+//! handler wants it. A batch writes its rows in between.
 
 use tokio::try_join;
 use tokio_postgres::types::ToSql;
 
-use super::{BATCH, NOTHING, lanes, next, read};
+use super::{BATCH, NOTHING, batch::WRITE, lanes, next, read};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
 };
 
-pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {
+pub(crate) async fn run(task: &Task, connections: u32, writes: bool, stage: &Stage) -> Result<(), Failure> {
     let (table, next) = (&task.table, next(&task.table, BATCH));
     let claim = format!(
         "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
           WHERE {next}
          RETURNING id, params::text"
     );
+    let delete = format!("DELETE FROM {table} WHERE id = ANY($1)");
+    let delete = if writes { format!("WITH written AS ({WRITE}) {delete}") } else { delete };
     let prepare = async |client: &tokio_postgres::Client| {
         Ok([
             client.prepare("BEGIN").await?,
             client.prepare(&claim).await?,
-            client.prepare(&format!("DELETE FROM {table} WHERE id = ANY($1)")).await?,
+            client.prepare(&delete).await?,
             client.prepare("COMMIT").await?,
         ])
     };

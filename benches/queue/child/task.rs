@@ -40,6 +40,8 @@ pub(crate) enum Duty {
     BareTx { connections: u32 },
     /// Bare: claims and deletes a hundred jobs and writes their rows in one transaction.
     BareBatch { connections: u32 },
+    /// Bare: claims a hundred jobs, and deletes them with their rows in the same transaction.
+    BareClaimedBatch { connections: u32 },
     /// Bare: inserts one row a commit.
     BareEnqueue { callers: u32 },
     /// Bare: COPY of so many rows a time.
@@ -94,7 +96,10 @@ impl fmt::Display for Duty {
             Duty::BareSteps { connections } => write!(f, "bare, {connections} connections, 100 in three commits"),
             Duty::BareTx { connections } => write!(f, "bare, {connections} connections, one a commit"),
             Duty::BareBatch { connections } => {
-                write!(f, "bare, {connections} connections, 100 and their rows a commit")
+                write!(f, "bare, {connections} connections, 100 deleted and written a commit")
+            }
+            Duty::BareClaimedBatch { connections } => {
+                write!(f, "bare, {connections} connections, 100 claimed, written and deleted a commit")
             }
             Duty::BareEnqueue { callers } => write!(f, "bare, {callers} connections"),
             Duty::BareCopy { size, binary: true } => write!(f, "bare, binary COPY of {size}"),

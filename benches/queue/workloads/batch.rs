@@ -19,17 +19,18 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     field.run(&[EFFECTS]).await?;
     let empty = async || field.run(&["TRUNCATE effects"]).await;
     let connections =
-        best_after(bench, field, "jobs", jobs, |connections| Duty::BareBatch { connections }, empty).await?;
+        best_after(bench, field, "jobs", jobs, |connections| Duty::BareClaimedBatch { connections }, empty).await?;
     let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Batch });
-    let contenders = [newcomer, Duty::BareBatch { connections }, many];
+    let contenders = [newcomer, Duty::BareClaimedBatch { connections }, many, Duty::BareBatch { connections }];
     let series = write_all(bench, field, jobs, &contenders).await?;
-    let [newcomer, bare, many] = &series[..] else {
+    let [newcomer, bare, many, deletes] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     let mut figures = Vec::new();
     for (duty, ours) in [(&contenders[0], newcomer), (&contenders[2], many)] {
         let case = format!("{duty} / {}", contenders[1]);
         figures.push(Figure::beside(case, RATE, ours, bare)?.asked(Ask::RatioAtLeast(0.6)));
+        figures.push(Figure::beside(format!("{duty} / {}", contenders[3]), RATE, ours, deletes)?);
         for figure in [COMMITS, CLIENT_CPU, SERVER_CPU] {
             if ours.has(figure) {
                 figures.push(Figure::beside(duty.to_string(), figure, ours, bare)?);
