@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::course::Course;
+use super::{course::Course, reach::rest_after};
 use crate::store::{Claim, Onward, Place};
 
 /// Whether claims walk over the index entries of jobs long gone, and the way around those.
@@ -30,8 +30,8 @@ pub(crate) struct Progress {
 /// Entries that nobody minds walking over.
 const TOLERANCE: u64 = 1_000;
 
-/// A claim from the beginning takes a twentieth of the time at most, and comes no more often than this.
-const BEGINNING: (u32, Duration) = (19, Duration::from_secs(1));
+/// A claim from the beginning comes no more often than this.
+const BEGINNING: Duration = Duration::from_secs(1);
 
 /// After so many vain claims no course is tried for so long: a walk may be long for other reasons, such as rows
 /// that somebody has locked, or statistics by which the planner expects next to none and so reads all.
@@ -65,15 +65,12 @@ impl Progress {
         let course = self.course.get_or_insert_default();
         let had_places = course.has_places();
         course.walked(reached, priorities, sight);
-        if !had_places {
-            if wanted > 0 {
-                self.walked_from_the_beginning(claim, began, now);
-            }
-            return;
-        }
-        self.vain = if claim.walked > self.walked { self.vain + 1 } else { 0 };
+        self.vain = if had_places && claim.walked > self.walked { self.vain + 1 } else { 0 };
         if self.vain >= VAIN.0 {
             (self.course, self.vain, self.helpless) = (None, 0, Some(now + VAIN.1));
+        }
+        if !had_places && wanted > 0 {
+            self.walked_from_the_beginning(claim, began, now);
         }
     }
 
@@ -86,7 +83,7 @@ impl Progress {
             self.course.get_or_insert_default();
         }
         self.walked = claim.walked;
-        self.beginning = Some(now + (now - began).saturating_mul(BEGINNING.0).max(BEGINNING.1));
+        self.beginning = Some(now + rest_after(now - began).max(BEGINNING));
     }
 
     /// How long until a claim from the beginning is due, if claims go on from a course.

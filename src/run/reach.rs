@@ -39,11 +39,16 @@ impl Reach {
         }
         if since.is_none() {
             let took = now - began;
-            self.whole = (took > QUICK).then(|| now + took.saturating_mul(19));
+            self.whole = (took > QUICK).then(|| now + rest_after(took));
             return None;
         }
         self.whole.map(|due| due.saturating_duration_since(now))
     }
+}
+
+/// How long to let everything be after a look over all of it that took so long: it takes a twentieth of the time at most.
+pub(super) fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(19)
 }
 
 /// A look over everything that takes no longer may be taken every time.

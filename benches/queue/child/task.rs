@@ -38,9 +38,9 @@ pub(crate) enum Duty {
     BareSteps { connections: u32 },
     /// Bare: claims, deletes and writes a row, one job a transaction.
     BareTx { connections: u32 },
-    /// Bare: claims and deletes a hundred jobs and writes their rows in one transaction.
+    /// Bare: deletes a hundred jobs and writes their rows in one transaction.
     BareBatch { connections: u32 },
-    /// Bare: claims a hundred jobs, and deletes them with their rows in the same transaction.
+    /// Bare: claims a hundred jobs, writes their rows and deletes the jobs in one transaction.
     BareClaimedBatch { connections: u32 },
     /// Bare: inserts one row a commit.
     BareEnqueue { callers: u32 },

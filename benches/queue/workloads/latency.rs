@@ -21,8 +21,8 @@ const PAUSE_MS: u64 = 10;
 /// What is asked for where the drain rate was not measured in the same run.
 const RATE_UNLESS_KNOWN: f64 = 5_000.0;
 
-/// More than a run under load writes.
-const LOG_MB: u32 = 1_000;
+/// More than a round under load writes; what one has written is there for the next.
+const LOG_MB: u32 = 500;
 
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(1_000, 200);
