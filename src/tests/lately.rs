@@ -128,9 +128,11 @@ async fn of_very_many_types_the_latest_steps_are_told_whole() {
 
     let activity = operator.activity(HOUR).await.unwrap();
 
-    assert!((48..=50).contains(&activity.steps.len()), "{}", activity.steps.len());
+    // A minute may have begun since the rows were written, and another since that was read.
+    assert!((48..=51).contains(&activity.steps.len()), "{}", activity.steps.len());
     assert_eq!(activity.since, activity.steps[0].throughput.from);
-    assert_eq!(activity.steps.len(), operator.throughput(HOUR).await.unwrap().len());
+    let throughput = operator.throughput(HOUR).await.unwrap().len();
+    assert!((activity.steps.len()..=activity.steps.len() + 1).contains(&throughput), "{throughput}");
     for step in &activity.steps[..48] {
         assert_eq!((step.throughput.completed, step.throughput.inserted), (1_000, Some(1)), "{step:?}");
     }

@@ -55,7 +55,7 @@ async fn follow(lines: &mut UnboundedReceiver<String>) -> Result<(), Failure> {
     if working {
         work.await?;
     }
-    say(&Reply::Report(stage.tally.report()))
+    say(&Reply::Report(stage.tally.last_report()))
 }
 
 async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {

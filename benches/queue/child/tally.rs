@@ -25,7 +25,7 @@ pub(crate) struct Report {
     pub(crate) to: f64,
     /// The seconds at which each tenth of what is wanted was done.
     pub(crate) tenths: Vec<f64>,
-    /// The median and the 99th percentile of what was timed one by one, in seconds.
+    /// The median and the 99th percentile of what was timed one by one, in seconds; only in the last report.
     pub(crate) latency: Option<(f64, f64)>,
 }
 
@@ -105,6 +105,7 @@ impl Tally {
         self.done.load(Ordering::Acquire)
     }
 
+    /// What is asked for again and again, while it is measured: nothing in it may take long.
     pub(crate) fn report(&self) -> Report {
         let begun = self.begun.get().copied().unwrap_or_else(Moment::now);
         let latest = Duration::from_nanos(self.latest.load(Ordering::Acquire));
@@ -119,8 +120,12 @@ impl Tally {
             from: begun.epoch(),
             to: begun.epoch() + seconds.as_secs_f64(),
             tenths: self.tenths.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            latency: self.latency(),
+            latency: None,
         }
+    }
+
+    pub(crate) fn last_report(&self) -> Report {
+        Report { latency: self.latency(), ..self.report() }
     }
 
     fn latency(&self) -> Option<(f64, f64)> {
