@@ -137,8 +137,8 @@ impl SupervisorActor {
         let id = WorkerId(self.last_worker);
         let (shared, handlers, members) = (Arc::clone(&self.shared), Arc::clone(&self.handlers), self.members.clone());
         let lifeline = Self::lifeline(Member::Worker(id), ctx);
-        let worker = WorkerActor::start_in_arbiter(&thread, move |_| {
-            WorkerActor::new(id, slots, shared, handlers.dispatch(), members, lifeline)
+        let worker = WorkerActor::start_in_arbiter(&thread, move |ctx| {
+            WorkerActor::new(id, slots, ctx, shared, handlers.dispatch(), members, lifeline)
         });
         self.ask(&worker);
         self.workers.insert(id, Seat { arbiter, slots, worker, since: Instant::now() });

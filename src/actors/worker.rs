@@ -1,6 +1,6 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use tokio::task::JoinSet;
 
 use super::{
@@ -15,14 +15,16 @@ use crate::{
     run::{
         demand::WorkerId,
         gather::{Gathering, Ready},
-        shared::{Activity, Shared},
+        shared::Shared,
+        slots::{Place, Slots},
     },
 };
 
 /// Performs jobs on one arbiter, and asks for as many as it has room for.
 pub(crate) struct WorkerActor {
     id: WorkerId,
-    slots: usize,
+    count: usize,
+    slots: Arc<Slots>,
     busy: usize,
     /// Jobs that have left their slots since the last demand.
     vacated: usize,
@@ -62,43 +64,34 @@ struct Vacated;
 #[rtype(result = "()")]
 struct Refill;
 
-/// A job that is in the worker's hands until this is dropped.
-struct Place {
-    _slot: Slot,
-    _activity: Activity,
-}
-
-/// A job's place in the worker: reports that it is free again, on every way out.
-struct Slot(Addr<WorkerActor>);
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if self.0.try_send(Vacated).is_err() {
-            // A dead worker's share of the demand is dealt with by its replacement.
-            log::debug!(target: logs::ACTORS, "a job ended after its worker");
-        }
-    }
-}
-
 impl WorkerActor {
     pub(crate) fn new(
         id: WorkerId,
-        slots: usize,
+        count: usize,
+        ctx: &Context<Self>,
         shared: Arc<Shared>,
         dispatch: Dispatch,
         members: Members,
         lifeline: Lifeline,
     ) -> Self {
+        let worker = ctx.address().downgrade();
+        let vacated = move || {
+            if worker.upgrade().is_none_or(|worker| worker.try_send(Vacated).is_err()) {
+                // A dead worker's share of the demand is dealt with by its replacement.
+                log::debug!(target: logs::ACTORS, "a job ended after its worker");
+            }
+        };
         Self {
             id,
-            slots,
+            count,
+            slots: Slots::new(count, vacated),
             busy: 0,
             vacated: 0,
             epoch: 0,
             shared,
             dispatch,
             members,
-            gathering: Gathering::new(slots),
+            gathering: Gathering::new(count),
             looks: None,
             jobs: JoinSet::new(),
             _lifeline: lifeline,
@@ -163,7 +156,7 @@ impl Handler<Perform> for WorkerActor {
 
     fn handle(&mut self, Perform(job): Perform, ctx: &mut Self::Context) {
         self.busy += 1;
-        let place = Place { _slot: Slot(ctx.address()), _activity: self.shared.activity() };
+        let place = self.slots.occupy(self.shared.activity());
         let performer = match self.dispatch.find(job.kind.as_deref()) {
             Ok(Found::Batch(performer)) => return self.gather(performer, job, place, ctx),
             Ok(Found::One(performer)) => Ok(performer),
@@ -206,6 +199,6 @@ impl Handler<Ask> for WorkerActor {
         self.epoch = epoch;
         // What was left since the last demand is among what is free.
         let vacated = std::mem::take(&mut self.vacated);
-        self.demand(self.slots.saturating_sub(self.busy), vacated, ctx);
+        self.demand(self.count.saturating_sub(self.busy), vacated, ctx);
     }
 }

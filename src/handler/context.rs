@@ -214,7 +214,7 @@ pub(super) async fn remove(shared: &Shared, hold: &Hold) -> Result<(), Completio
     let store = &shared.store;
     vouch(store, hold)?;
     let sent = Instant::now();
-    let settlement = shared.desk.complete(hold.lease, &hold.life).await?;
+    let settlement = shared.desk.complete(hold).await?;
     metrics::removed(&store.label, sent.elapsed());
     match settlement {
         Settlement::Completed => Ok(()),

@@ -7,20 +7,24 @@ use crate::{
     handler::{Batch, BatchContext, BatchPerformer, Rules},
     job::Reserved,
     logs,
-    run::shared::Shared,
+    run::{shared::Shared, slots::Place},
 };
 
 /// A job of a batch, and its place in the worker, which is free again when this is dropped.
-struct Member<S> {
+struct Member {
     attempt: Attempt,
     /// Kept for a second run, in which the job is alone.
     job: Reserved,
-    _place: S,
+    place: Place,
 }
 
 /// Performs reserved jobs together. If that fails, each is performed alone, so that only those fail which fail
 /// by themselves. Whatever happens on the way, it comes back.
-pub(crate) async fn perform_batch<S>(shared: Arc<Shared>, performer: Rc<dyn BatchPerformer>, jobs: Vec<(Reserved, S)>) {
+pub(crate) async fn perform_batch(
+    shared: Arc<Shared>,
+    performer: Rc<dyn BatchPerformer>,
+    jobs: Vec<(Reserved, Place)>,
+) {
     if shared.draining.is_cancelled() {
         // The shutdown gives back what is reserved.
         return;
@@ -28,16 +32,27 @@ pub(crate) async fn perform_batch<S>(shared: Arc<Shared>, performer: Rc<dyn Batc
     let sent = Instant::now();
     let (shared, rules): (_, &dyn Rules) = (&shared, &*performer);
     let started = jobs.into_iter().map(|(job, place)| async move {
-        let attempt = start(shared, Some(rules), &job, sent).await?;
+        let attempt = start(shared, Some(rules), &job, place.slot(), sent).await?;
         let job = Reserved { attempt: attempt.held.hold.attempt, ..job };
-        Some(Member { attempt, job, _place: place })
+        Some(Member { attempt, job, place })
     });
     let members: Vec<_> = join_all(started).await.into_iter().flatten().collect();
-    together(shared, &performer, members).await;
+    let Some(first) = members.first() else {
+        return;
+    };
+    let taken = join_all(members.iter().map(|member| member.attempt.held.hold.token.cancelled()));
+    if let Some(_entered) = first.place.enter(members.len(), taken).await {
+        return together(shared, &performer, members).await;
+    }
+    join_all(members.into_iter().map(|Member { attempt, place, .. }| async move {
+        conclude(shared, attempt, &Ending::Cancelled).await;
+        place.clear().await;
+    }))
+    .await;
 }
 
 /// Runs the handler once for all of these, and settles them, or performs each of them alone.
-async fn together<S>(shared: &Arc<Shared>, performer: &Rc<dyn BatchPerformer>, members: Vec<Member<S>>) {
+async fn together(shared: &Arc<Shared>, performer: &Rc<dyn BatchPerformer>, members: Vec<Member>) {
     let holds: Vec<_> = members.iter().map(|member| Arc::clone(&member.attempt.held.hold)).collect();
     if holds.is_empty() {
         return;
@@ -71,7 +86,7 @@ async fn together<S>(shared: &Arc<Shared>, performer: &Rc<dyn BatchPerformer>, m
     let settling = settled.into_iter().map(|(member, own)| {
         let ending = &ending;
         async move {
-            let Member { attempt, _place, .. } = member;
+            let Member { attempt, place: _place, .. } = member;
             conclude(shared, attempt, own.as_ref().unwrap_or(ending)).await;
         }
     });

@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     slice::from_ref,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures_util::{
@@ -27,9 +27,9 @@ use crate::{
         backoff::Backoff,
         caught::{caught, panic_text, watched},
         hold::{Cancelled, Held, Hold},
-        node::Life,
         settle::{Ended, bounded, retry, settle, timed_out},
         shared::Shared,
+        slots::Slot,
     },
     store::{Lease, Started, Verdict},
     text::{Cause, OneLine},
@@ -52,7 +52,13 @@ enum Ending {
 }
 
 /// Starts a reserved job; none if it must not be performed. Its time is counted from `sent`.
-async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent: Instant) -> Option<Attempt> {
+async fn start(
+    shared: &Shared,
+    rules: Option<&dyn Rules>,
+    job: &Reserved,
+    slot: Arc<Slot>,
+    sent: Instant,
+) -> Option<Attempt> {
     let timeout = rules.and_then(|rules| caught(|| rules.execution_timeout()).ok().flatten());
     let timeout = timeout.unwrap_or(shared.settings.execution_timeout);
     let backoff = rules.and_then(|rules| caught(|| rules.backoff()).ok().flatten());
@@ -62,7 +68,10 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
         // The claim knew no more than the queue's own timeout.
         let timeout = timeout.min(shared.settings.execution_timeout);
         let lease = Lease { lease: reserved.lease + 1, ..reserved };
-        return hold(shared, Started { lease, attempt: job.attempt + 1, waited }, timeout, backoff, sent, life, job);
+        let started = Started { lease, attempt: job.attempt + 1, waited };
+        // It hands no slot over: the next claim would start a job before this one is removed.
+        let hold = Hold::new(lease, started.attempt, timeout, backoff, sent, life);
+        return keep(shared, started, hold, job).map(|held| Attempt { held, sent });
     }
     let life = shared.node.life();
     let started = match shared.desk.start(reserved, timeout).await {
@@ -80,32 +89,24 @@ async fn start(shared: &Shared, rules: Option<&dyn Rules>, job: &Reserved, sent:
             return None;
         }
     };
-    hold(shared, started, timeout, backoff, sent, life, job)
+    let hold = Hold::new(started.lease, started.attempt, timeout, backoff, sent, life).within(slot);
+    keep(shared, started, hold, job).map(|held| Attempt { held, sent })
 }
 
 /// Takes a job into this process's care; none if it is there already, or if others may have it by now.
-fn hold(
-    shared: &Shared,
-    started: Started,
-    timeout: Duration,
-    backoff: Backoff,
-    sent: Instant,
-    life: Life,
-    job: &Reserved,
-) -> Option<Attempt> {
-    if !life.goes_on() {
+fn keep(shared: &Shared, started: Started, hold: Hold, job: &Reserved) -> Option<Held> {
+    if !hold.life.goes_on() {
         let unheard = "was started by a process that counts as dead by now, and was not performed";
         about!(Level::Debug, to_come(shared, job); "{unheard}");
         return None;
     }
-    let hold = Hold::new(started.lease, started.attempt, timeout, backoff, sent, life);
     let held = shared.holds.take(hold.at(job.kind.clone(), job.max_attempts))?;
     about!(Level::Debug, held.hold.attempted(&shared.store.label); "started");
     about!(Level::Trace, held.hold.attempted(&shared.store.label); "is given the params {}", job.params);
     shared.journal.started(job.kind.as_deref().unwrap_or_default(), started.waited);
     let happened = Happened::Started { waited: started.waited };
     shared.store.tell(started.lease.id, job.kind.as_deref(), started.attempt, &happened);
-    Some(Attempt { held, sent })
+    Some(held)
 }
 
 /// An attempt that has not begun, as the log names it.

@@ -4,31 +4,35 @@ use super::{Ending, conclude, run, start};
 use crate::{
     handler::{Context, JobError, Performer, Rules},
     job::Reserved,
-    run::shared::Shared,
+    run::{shared::Shared, slots::Place},
 };
 
 /// Performs a reserved job by its handler, or fails it because there is none. Whatever happens on the way, it
 /// comes back, and lets go of the job's place when all is done.
 #[allow(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and each job pays for that")]
-pub(crate) fn perform<S>(
+pub(crate) fn perform(
     shared: Arc<Shared>,
     found: Result<Rc<dyn Performer>, JobError>,
     mut job: Reserved,
-    place: S,
+    place: Place,
 ) -> impl Future<Output = ()> {
     async move {
-        let _place = place;
+        let place = place;
         if shared.draining.is_cancelled() {
             // The shutdown gives back what is reserved.
             return;
         }
         let rules = found.as_ref().ok().map(|performer| &**performer as &dyn Rules);
-        let Some(attempt) = start(&shared, rules, &job, Instant::now()).await else {
+        let Some(attempt) = start(&shared, rules, &job, place.slot(), Instant::now()).await else {
             return;
+        };
+        let hold = Arc::clone(&attempt.held.hold);
+        let Some(_entered) = place.enter(1, hold.token.cancelled()).await else {
+            conclude(&shared, attempt, &Ending::Cancelled).await;
+            return place.clear().await;
         };
         let ending = match found {
             Ok(performer) => {
-                let hold = Arc::clone(&attempt.held.hold);
                 job.attempt = hold.attempt;
                 let context = Context::new(Arc::clone(&shared), Arc::clone(&hold));
                 let token = hold.token.clone();

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use super::{
     backoff::reconnect_delay,
     batch::Batcher,
+    hold::Hold,
     node::{Life, Node},
 };
 use crate::{
@@ -96,12 +97,16 @@ impl Desk {
         }
     }
 
-    /// Removes a job that is done.
-    pub(crate) async fn complete(&self, job: Lease, life: &Life) -> Result<Settlement, DatabaseError> {
-        let remove = || async {
-            match self.turns.submit(Ask::Remove(job, life.clone())).await {
-                Some(Told::Removed(outcome)) => Some(outcome),
-                Some(Told::Started(_)) | None => None,
+    /// Removes a job that is done, and hands its slot over: what is started for it comes in the same commit or later.
+    pub(crate) async fn complete(&self, hold: &Hold) -> Result<Settlement, DatabaseError> {
+        let remove = || {
+            let removed = self.turns.submit(Ask::Remove(hold.lease, hold.life.clone()));
+            hold.hand_over();
+            async {
+                match removed.await {
+                    Some(Told::Removed(outcome)) => Some(outcome),
+                    Some(Told::Started(_)) | None => None,
+                }
             }
         };
         until_free(remove).await

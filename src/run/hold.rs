@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     backoff::{Backoff, LONGEST},
     node::Life,
+    slots::Slot,
 };
 use crate::{logs::Attempted, store::Lease};
 
@@ -50,6 +51,8 @@ pub(crate) struct Hold {
     pub(crate) cut: CancellationToken,
     /// The life of this process in which it was started.
     pub(crate) life: Life,
+    /// What it hands over once its removal is on its way.
+    slot: Option<Arc<Slot>>,
     reason: OnceLock<Cancelled>,
     committed: AtomicBool,
     over: AtomicBool,
@@ -78,6 +81,7 @@ impl Hold {
             token: CancellationToken::new(),
             cut: CancellationToken::new(),
             life,
+            slot: None,
             reason: OnceLock::new(),
             committed: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -89,6 +93,18 @@ impl Hold {
     /// The same at a job of this type, which is tried so often at most.
     pub(crate) fn at(self, kind: Option<String>, max_attempts: i32) -> Self {
         Self { kind, max_attempts, ..self }
+    }
+
+    /// The same in a slot that it may hand over.
+    pub(crate) fn within(self, slot: Arc<Slot>) -> Self {
+        Self { slot: Some(slot), ..self }
+    }
+
+    /// The job's removal is on its way: another may be started for its slot meanwhile.
+    pub(crate) fn hand_over(&self) {
+        if let Some(slot) = &self.slot {
+            slot.vacate();
+        }
     }
 
     /// The attempt as the log names it.

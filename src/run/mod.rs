@@ -16,6 +16,7 @@ pub(crate) mod progress;
 pub(crate) mod reach;
 pub(crate) mod settle;
 pub(crate) mod shared;
+pub(crate) mod slots;
 pub(crate) mod waiting;
 pub(crate) mod wake;
 pub(crate) mod whereabouts;

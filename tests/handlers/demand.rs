@@ -139,6 +139,74 @@ async fn what_was_claimed_ahead_goes_back_when_the_workers_become_slow() {
     running.shutdown().await;
 }
 
+/// Completes its job before it waits at the gate.
+async fn completed_first((probe, gauge): Gated, job: Job<Value>, ctx: Context) -> Done {
+    let _inside = gauge.enter();
+    let done = ctx.complete().await?;
+    probe.say(job.id);
+    probe.pass().await;
+    Ok(done)
+}
+
+/// The next job is started while the one before it is removed, but no handler runs beside one that has not ended yet;
+/// nor is a job kept for it.
+#[actix::test]
+async fn a_handler_that_goes_on_after_its_completion_keeps_its_slot() {
+    let bench = Bench::with(|queue| queue.max_demand(1).arbiters(1).claim_ahead(Duration::ZERO)).await;
+    let (probe, mut heard) = Probe::new();
+    let gate = (probe, Gauge::default());
+    let running = bench.start(Handlers::new().on("First", with(gate.clone(), completed_first))).await;
+
+    let first = bench.enqueue(bare("First")).await;
+    assert_eq!(hear(&mut heard).await, first);
+    bench.completes(first).await;
+    let second = bench.enqueue(bare("First")).await;
+
+    let went_back = "state = 'AVAILABLE' AND lease = 1 AND attempt = 0 AND node IS NULL";
+    eventually("the second going back", async || bench.holds(second, went_back).await.then_some(())).await;
+    for _ in 0..5 {
+        bench.sql("NOTIFY jobs").await;
+        assert!(bench.holds(second, went_back).await, "it is claimed although there is no room for it");
+    }
+    assert!(heard.try_recv().is_err(), "its handler ran beside the first");
+
+    gate.0.open(2);
+    assert_eq!(hear(&mut heard).await, second);
+    bench.completes(second).await;
+    running.shutdown().await;
+    assert_eq!(gate.1.most(), 1);
+}
+
+/// Whatever its jobs' states are, a process never has more than `max_demand` of them in progress.
+#[actix::test]
+async fn jobs_in_progress_are_no_more_than_max_demand_while_slots_are_handed_over() {
+    let bench = Bench::with(|queue| queue.max_demand(4)).await;
+    bench
+        .sql(
+            "CREATE TABLE counts (jobs bigint);
+             CREATE FUNCTION count_jobs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO counts SELECT count(*) FROM jobs WHERE state = 'IN_PROGRESS';
+                 RETURN NULL;
+             END $$;
+             CREATE CONSTRAINT TRIGGER counted AFTER UPDATE OF state ON jobs DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION count_jobs()",
+        )
+        .await;
+    let gauge = Gauge::default();
+    let handler = async |gauge: Gauge, _: Job<Value>, ctx: Context| {
+        let _inside = gauge.enter();
+        Ok(ctx.complete().await?)
+    };
+    let running = bench.start(Handlers::new().on("Rush", with(gauge.clone(), handler))).await;
+
+    bench.jobs.enqueue_many(&bench.client, &vec![bare("Rush"); 300]).await.unwrap();
+
+    eventually("three hundred ends", async || (bench.count("true").await == 0).then_some(())).await;
+    assert_eq!(bench.ask::<i64>("SELECT max(jobs) FROM counts").await, 4);
+    assert!(gauge.most() <= 4, "{} at a time", gauge.most());
+    running.shutdown().await;
+}
+
 /// Fails, panics, hangs, and so on, as its type says.
 fn every_way_out(probe: Probe<i64>) -> Handlers {
     let hang = async |_: Job<Value>, _: Context| -> Done { std::future::pending().await };

@@ -7,7 +7,9 @@
 //! | `Overdue`, `GiveBackAll` | `unreserve.sql`, of what was claimed ahead for too long, and of everything at a producer's start |
 //! | `LateClaim` | `claim.sql` that the server gets to when its producer has died |
 //! | `Produce`, `Work`, `Supervise` | the next message of the producer, a worker, the supervisor |
-//! | `Start`, `Finish` | `turn.sql` for one of the jobs that a worker holds: without it, when it is reserved no longer, the slot is free at once |
+//! | `Start` | `turn.sql` for one of the jobs that a worker holds: without it, when it is reserved no longer, the slot is free at once |
+//! | `Enter`, `HandIn`, `Finish` | its handler begins, hands the removal in and with it the slot, ends; or ends and leaves the slot then |
+//! | `GoBack`, `Clear` | a started job whose handler may not begin, and its slot once another could |
 //! | `Die`, `DieWorking` | a panic in the producer or a worker; what the worker had started is settled on its behalf |
 //! | `Lapse` | `sweep.sql`, of a reservation that nobody in the process knows of |
 
@@ -32,6 +34,8 @@ enum Rules {
     DeadWorkersShareStays,
     AsksTwiceForASlot,
     TellsBusySlotsToo,
+    EntersAtOnce,
+    LeavesTwice,
     NobodyIsAskedAgain,
     NothingIsGivenBack,
 }
@@ -42,6 +46,18 @@ enum Job {
     Reserved,
     Started,
     Done,
+}
+
+/// How far a worker is with a job that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Step {
+    Given,
+    Started,
+    /// Its handler runs.
+    Entered,
+    /// The same, and its slot is another's.
+    HandedIn,
+    WentBack,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,8 +96,7 @@ struct Worker {
     alive: bool,
     epoch: u8,
     busy: usize,
-    /// Its jobs, and whether it has started them.
-    held: Vec<(usize, bool)>,
+    held: Vec<(usize, Step)>,
     mailbox: VecDeque<ToWorker>,
 }
 
@@ -113,7 +128,11 @@ enum Action {
     Work(usize),
     Supervise,
     Start(usize, usize),
+    Enter(usize, usize),
+    HandIn(usize, usize),
     Finish(usize, usize),
+    GoBack(usize, usize),
+    Clear(usize, usize),
     Die,
     DieWorking(usize),
     Lapse(usize),
@@ -151,7 +170,8 @@ impl State {
     fn is_carried(&self, job: usize) -> bool {
         let stock = self.producer.alive && self.producer.stock.contains(&job);
         let carries = |worker: &Worker| {
-            worker.alive && (worker.held.contains(&(job, false)) || worker.mailbox.contains(&ToWorker::Perform(job)))
+            worker.alive
+                && (worker.held.contains(&(job, Step::Given)) || worker.mailbox.contains(&ToWorker::Perform(job)))
         };
         stock || self.workers.iter().any(carries)
     }
@@ -169,9 +189,15 @@ impl State {
     }
 
     /// The place of a job that a living worker holds.
-    fn place(&self, seat: usize, held: (usize, bool)) -> Option<usize> {
+    fn place(&self, seat: usize, held: (usize, Step)) -> Option<usize> {
         let worker = &self.workers[seat];
         worker.held.iter().position(|it| *it == held).filter(|_| worker.alive)
+    }
+
+    /// How many handlers of a worker run.
+    fn inside(&self, seat: usize) -> usize {
+        let inside = |(_, step): &&(usize, Step)| matches!(step, Step::Entered | Step::HandedIn);
+        self.workers[seat].held.iter().filter(inside).count()
     }
 
     fn vacate(&mut self, seat: usize, place: usize) {
@@ -224,16 +250,16 @@ impl Room {
         match worker.mailbox.pop_front().filter(|_| worker.alive)? {
             ToWorker::Perform(job) => {
                 worker.busy += 1;
-                worker.held.push((job, false));
+                worker.held.push((job, Step::Given));
             }
             ToWorker::Vacated => {
-                worker.busy -= 1;
+                worker.busy = worker.busy.saturating_sub(1);
                 self.demand(state, seat, if self.rules == Rules::AsksTwiceForASlot { 2 } else { 1 });
             }
             ToWorker::Ask(epoch) => {
                 worker.epoch = epoch;
                 let busy = if self.rules == Rules::TellsBusySlotsToo { 0 } else { worker.busy };
-                self.demand(state, seat, self.slots[seat] - busy);
+                self.demand(state, seat, self.slots[seat].saturating_sub(busy));
             }
         }
         Some(())
@@ -310,17 +336,51 @@ impl Room {
             Action::Work(seat) => self.work(state, seat)?,
             Action::Supervise => self.supervise(state)?,
             Action::Start(seat, job) => {
-                let place = state.place(seat, (job, false))?;
+                let place = state.place(seat, (job, Step::Given))?;
                 if state.jobs[job] == Job::Reserved {
                     state.jobs[job] = Job::Started;
-                    state.workers[seat].held[place].1 = true;
+                    state.workers[seat].held[place].1 = Step::Started;
                 } else {
                     state.vacate(seat, place);
                 }
             }
             Action::Finish(seat, job) => {
-                let place = state.place(seat, (job, true))?;
                 state.jobs[job] = Job::Done;
+                if let Some(place) = state.place(seat, (job, Step::Entered)) {
+                    state.vacate(seat, place);
+                } else {
+                    let place = state.place(seat, (job, Step::HandedIn))?;
+                    state.workers[seat].held.remove(place);
+                    if self.rules == Rules::LeavesTwice {
+                        state.workers[seat].mailbox.push_back(ToWorker::Vacated);
+                    }
+                }
+            }
+            Action::Enter(seat, job) => {
+                let place = state.place(seat, (job, Step::Started))?;
+                if state.inside(seat) == self.slots[seat] && self.rules != Rules::EntersAtOnce {
+                    return None;
+                }
+                state.workers[seat].held[place].1 = Step::Entered;
+            }
+            Action::HandIn(seat, job) => {
+                let place = state.place(seat, (job, Step::Entered))?;
+                state.workers[seat].held[place].1 = Step::HandedIn;
+                state.workers[seat].mailbox.push_back(ToWorker::Vacated);
+            }
+            Action::GoBack(seat, job) => {
+                let place = state.place(seat, (job, Step::Started))?;
+                if state.inside(seat) < self.slots[seat] {
+                    return None;
+                }
+                state.jobs[job] = Job::Available;
+                state.workers[seat].held[place].1 = Step::WentBack;
+            }
+            Action::Clear(seat, job) => {
+                let place = state.place(seat, (job, Step::WentBack))?;
+                if state.inside(seat) == self.slots[seat] {
+                    return None;
+                }
                 state.vacate(seat, place);
             }
             Action::Die => {
@@ -333,7 +393,7 @@ impl Room {
             Action::DieWorking(seat) => {
                 state.deaths = state.deaths.checked_sub(1).filter(|_| state.workers[seat].alive)?;
                 let Worker { id, epoch, held, .. } = state.workers[seat].clone();
-                for (job, _) in held.into_iter().filter(|(_, started)| *started) {
+                for (job, _) in held.into_iter().filter(|(_, step)| !matches!(step, Step::Given | Step::WentBack)) {
                     state.jobs[job] = Job::Available;
                 }
                 let dead = Worker { alive: false, epoch, mailbox: VecDeque::new(), ..Worker::new(id.0, 0) };
@@ -351,7 +411,7 @@ impl Room {
     }
 }
 
-const BOUNDED: &str = "no worker holds more jobs than it has slots";
+const BOUNDED: &str = "no worker has more slots taken, or handlers running, than it has slots";
 const ADDS_UP: &str = "each free slot is asked for once";
 const KNOWN: &str = "what is reserved is known to somebody, unless somebody died";
 const DONE: &str = "in the end every job is done and every slot asked for";
@@ -383,8 +443,9 @@ impl Model for Room {
         actions.extend([Supervise, Die]);
         actions.extend((0..seats).flat_map(|seat| [Work(seat), DieWorking(seat)]));
         actions.extend((0..JOBS).map(Lapse));
-        actions
-            .extend((0..seats).flat_map(|seat| (0..JOBS).flat_map(move |job| [Start(seat, job), Finish(seat, job)])));
+        let of_held = [Start, Enter, HandIn, Finish, GoBack, Clear];
+        let held = (0..seats).flat_map(|seat| (0..JOBS).map(move |job| (seat, job)));
+        actions.extend(held.flat_map(|(seat, job)| of_held.map(|action| action(seat, job))));
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
@@ -397,7 +458,11 @@ impl Model for Room {
         let happens = |name, condition| Property::<Self>::sometimes(name, condition);
         let mut properties = vec![
             Property::always(BOUNDED, |model: &Self, state: &State| {
-                state.workers.iter().zip(&model.slots).all(|(worker, slots)| worker.held.len() <= *slots)
+                let taken = |worker: &Worker| worker.held.iter().filter(|(_, step)| *step != Step::HandedIn).count();
+                let bounded = |seat: usize| {
+                    taken(&state.workers[seat]) <= model.slots[seat] && state.inside(seat) <= model.slots[seat]
+                };
+                (0..model.slots.len()).all(bounded)
             }),
             Property::always(ADDS_UP, |model: &Self, state: &State| state.adds_up(&model.slots)),
             Property::always(KNOWN, |model: &Self, state: &State| {
@@ -409,13 +474,17 @@ impl Model for Room {
                 state.jobs == [Job::Done; JOBS] && all || !model.next_states(state).is_empty()
             }),
             happens("every slot is taken", |model, state| {
-                state.workers.iter().zip(&model.slots).all(|(worker, slots)| worker.held.len() == *slots)
+                (0..model.slots.len()).all(|seat| state.inside(seat) == model.slots[seat])
             }),
             happens("a job is claimed ahead", |_, state| {
                 !state.producer.stock.is_empty() && state.producer.demands.total() == 0
             }),
             happens("a job is held that was given back meanwhile", |_, state| {
                 state.workers.iter().any(|it| it.held.iter().any(|(job, _)| state.jobs[*job] == Job::Available))
+            }),
+            happens("a job is started while the one before it is removed", |_, state| {
+                let has = |worker: &Worker, step| worker.held.iter().any(|held| held.1 == step);
+                state.workers.iter().any(|worker| has(worker, Step::HandedIn) && has(worker, Step::Started))
             }),
             happens("a demand is told that was meant for another producer", |_, state| {
                 let old = |it: &ToProducer| matches!(it, ToProducer::Demand { epoch, .. } if *epoch < state.epoch);
@@ -446,6 +515,8 @@ fn nothing_of_the_account_can_be_left_out() {
         (Rules::DeadWorkersShareStays, ADDS_UP),
         (Rules::AsksTwiceForASlot, BOUNDED),
         (Rules::TellsBusySlotsToo, BOUNDED),
+        (Rules::EntersAtOnce, BOUNDED),
+        (Rules::LeavesTwice, ADDS_UP),
         (Rules::NobodyIsAskedAgain, DONE),
         (Rules::NothingIsGivenBack, GIVEN_BACK),
     ] {
