@@ -45,6 +45,8 @@ pub(crate) struct ProducerActor {
     beginning: bool,
     /// A look whether something is paused still is planned.
     resuming: bool,
+    /// A look at a queue that was found empty is planned.
+    looking: bool,
     /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
@@ -107,6 +109,7 @@ impl ProducerActor {
             progress: Progress::default(),
             beginning: false,
             resuming: false,
+            looking: false,
             claiming: false,
             again: false,
             unsure: false,
@@ -130,6 +133,7 @@ impl ProducerActor {
         }
         self.claiming = true;
         self.again = false;
+        self.waiting.stir();
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
         let onward = self.progress.next(began);
@@ -228,6 +232,18 @@ impl ProducerActor {
             self.resuming = true;
             ctx.run_later(took.saturating_mul(9).max(RESUMED), |act, ctx| {
                 act.resuming = false;
+                act.claim(ctx);
+            });
+        }
+    }
+
+    /// Nobody has announced anything since the last claim found nothing more. What it did not find because somebody had
+    /// it locked is announced by nobody.
+    fn plan_look(&mut self, ctx: &mut Context<Self>) {
+        if !self.looking {
+            self.looking = true;
+            ctx.run_later(LOOKED, |act, ctx| {
+                act.looking = false;
                 act.claim(ctx);
             });
         }
@@ -344,6 +360,9 @@ impl ProducerActor {
 /// How late the end of a pause is noticed where no notification tells it.
 const RESUMED: Duration = Duration::from_millis(900);
 
+/// How soon a queue that was found empty is looked at for the sake of new room alone.
+const LOOKED: Duration = Duration::from_millis(100);
+
 /// Another session holds a queue's key to itself for the length of an expression.
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 
@@ -367,6 +386,7 @@ impl StreamHandler<Signal> for ProducerActor {
     fn handle(&mut self, signal: Signal, ctx: &mut Self::Context) {
         metrics::notified(&self.shared.store.label);
         self.waiting.listening_on(signal.connection);
+        self.waiting.stir();
         self.ahead.refresh();
         self.claim(ctx);
     }
@@ -384,7 +404,11 @@ impl Handler<Demand> for ProducerActor {
         if demand.epoch == self.epoch {
             self.ahead.ended(demand.ended);
             self.demands.add(demand.worker, demand.jobs, demand.performer);
-            self.claim(ctx);
+            if self.waiting.is_at_rest() {
+                self.plan_look(ctx);
+            } else {
+                self.claim(ctx);
+            }
         }
     }
 }
@@ -405,6 +429,7 @@ impl Handler<Look> for ProducerActor {
     type Result = ();
 
     fn handle(&mut self, _: Look, ctx: &mut Self::Context) {
+        self.waiting.stir();
         self.ahead.refresh();
         self.claim(ctx);
     }

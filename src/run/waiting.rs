@@ -28,8 +28,10 @@ enum Stage {
     Asking { looks: u32 },
     /// Announcements come; what was under way at the mark may still be silent.
     Settling { mark: Vec<String>, looks: u32 },
-    /// Everything is announced.
+    /// Whatever comes from now on is announced; what came before may not be claimed yet.
     Announced,
+    /// Everything is claimed or will be announced.
+    AtRest,
 }
 
 /// What to do after a claim that found less than was wanted.
@@ -71,8 +73,12 @@ impl Waiting {
         }
         let question = self.asked + 1;
         let (looks, next) = match std::mem::take(&mut self.stage) {
-            resting @ (Stage::Asking { .. } | Stage::Announced) => {
-                self.stage = resting;
+            asking @ Stage::Asking { .. } => {
+                self.stage = asking;
+                return Next::Rest;
+            }
+            Stage::Announced | Stage::AtRest => {
+                self.stage = Stage::AtRest;
                 return Next::Rest;
             }
             Stage::Unannounced => (0, Next::Announce { question }),
@@ -104,6 +110,18 @@ impl Waiting {
         Answered::Claim
     }
 
+    /// Whether there is nothing to claim until something is announced.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.stage == Stage::AtRest
+    }
+
+    /// There may be something to claim, which the next claim that falls short shows not to be so.
+    pub(crate) fn stir(&mut self) {
+        if self.stage == Stage::AtRest {
+            self.stage = Stage::Announced;
+        }
+    }
+
     /// No announcement is needed for now; says whether a lock is held or on its way.
     pub(crate) fn stop(&mut self) -> bool {
         std::mem::take(&mut self.stage) != Stage::Unannounced
@@ -130,7 +148,14 @@ mod tests {
 
         assert_eq!(waiting.after_short_claim(), Next::Announce { question: 1 });
         assert_eq!(waiting.answered(1, under_way(&[])), Answered::Claim);
+        assert!(!waiting.is_at_rest());
         assert_eq!(waiting.after_short_claim(), Next::Rest);
+        assert!(waiting.is_at_rest());
+
+        waiting.stir();
+        assert!(!waiting.is_at_rest(), "something is announced");
+        assert_eq!(waiting.after_short_claim(), Next::Rest);
+        assert!(waiting.is_at_rest());
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | `Refuse` | `wait.sql`, while somebody has the key to itself for the length of an expression |
 //! | `Answer`, `Hear`, `Fire`, `Retry` | what the producer is told by these answers, by the signal of the connection, by its timers |
 //! | `Lose`, `Reconnect` | the end of the connection, and another that LISTENs |
-//! | `Vacate` | the end of the job that the producer's only worker is busy with |
+//! | `Vacate` | the end of a job that the producer's only worker is busy with |
 //!
 //! Polls and the look that follows every claim half of `dead_after` later are left out: nothing here may need them. A
 //! process that dies in the middle of a claim does, so no process dies here.
@@ -61,8 +61,8 @@ enum Writer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Claim {
     None,
-    Sent,
-    Done { found: bool },
+    Sent { wanted: usize },
+    Done { wanted: usize, found: usize },
 }
 
 type Mark = Vec<String>;
@@ -81,8 +81,8 @@ enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Producer {
     waiting: Waiting,
-    /// Its only worker has room.
-    demand: bool,
+    /// For how many jobs its only worker has room.
+    room: usize,
     claim: Claim,
     again: bool,
     /// The connection that listens as the producer is told of it, and whether there is news.
@@ -130,20 +130,22 @@ enum Action {
     Vacate(usize),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Rest {
     rules: Rules,
     producers: usize,
+    /// How many jobs each of them has room for at first.
+    room: usize,
     writers: usize,
     /// The connections that are lost and the locks that are refused, all in all.
     faults: u8,
 }
 
 impl Producer {
-    fn new() -> Self {
+    fn new(room: usize) -> Self {
         Self {
             waiting: Waiting::default(),
-            demand: true,
+            room,
             claim: Claim::None,
             again: false,
             signal: (Some(1), true),
@@ -160,11 +162,12 @@ impl Producer {
     }
 
     fn claim(&mut self) {
-        if !self.demand {
+        if self.room == 0 {
             return;
         }
         if self.claim == Claim::None {
-            (self.claim, self.again) = (Claim::Sent, false);
+            (self.claim, self.again) = (Claim::Sent { wanted: self.room }, false);
+            self.waiting.stir();
         } else {
             self.again = true;
         }
@@ -190,7 +193,7 @@ impl Producer {
 
     /// Nothing will have it claim but a notification.
     fn rests(&self) -> bool {
-        self.demand
+        self.room > 0
             && self.claim == Claim::None
             && self.answers.is_empty()
             && self.timers.is_empty()
@@ -310,25 +313,20 @@ impl Rest {
                 self.write(state, action)?;
             }
             Action::Claim(p) => {
-                let job = (0..self.writers).find(|writer| state.seen(*writer));
-                let producer = &mut state.producers[p];
-                if producer.claim != Claim::Sent {
-                    return None;
-                }
-                producer.claim = Claim::Done { found: job.is_some() };
-                job.iter().for_each(|job| state.unclaimed[*job] = false);
+                let Claim::Sent { wanted } = state.producers[p].claim else { return None };
+                let jobs: Vec<_> = (0..self.writers).filter(|writer| state.seen(*writer)).take(wanted).collect();
+                state.producers[p].claim = Claim::Done { wanted, found: jobs.len() };
+                jobs.iter().for_each(|job| state.unclaimed[*job] = false);
             }
             Action::Claimed(p) => {
                 let producer = &mut state.producers[p];
-                let Claim::Done { found } = producer.claim else { return None };
+                let Claim::Done { wanted, found } = producer.claim else { return None };
                 producer.claim = Claim::None;
-                if found {
-                    producer.demand = false;
-                    if producer.waiting.stop() {
-                        producer.send(Command::Unlock);
-                    }
-                    producer.again = false;
-                } else if producer.again {
+                producer.room -= found;
+                if producer.room == 0 && producer.waiting.stop() {
+                    producer.send(Command::Unlock);
+                }
+                if found == wanted || producer.again {
                     producer.claim();
                 } else {
                     self.wait(producer);
@@ -336,11 +334,13 @@ impl Rest {
             }
             Action::Vacate(p) => {
                 let producer = &mut state.producers[p];
-                if producer.demand || producer.claim != Claim::None {
+                if producer.room == self.room {
                     return None;
                 }
-                producer.demand = true;
-                producer.claim();
+                producer.room += 1;
+                if !producer.waiting.is_at_rest() {
+                    producer.claim();
+                }
             }
             Action::Serve(p) => self.serve(state, p)?,
             Action::Refuse(p) => {
@@ -431,7 +431,7 @@ impl Model for Rest {
         vec![State {
             writers: vec![Writer::Idle; self.writers],
             unclaimed: vec![true; self.writers],
-            producers: vec![Producer::new(); self.producers],
+            producers: vec![Producer::new(self.room); self.producers],
             faults: self.faults,
         }]
     }
@@ -483,9 +483,11 @@ impl Model for Rest {
 
 #[test]
 fn a_committed_job_is_claimed_or_announced_to_every_producer_that_rests() {
-    holds(Rest { rules: Rules::AsBuilt, producers: 1, writers: 1, faults: 2 });
-    holds(Rest { rules: Rules::AsBuilt, producers: 1, writers: 2, faults: 0 });
-    holds(Rest { rules: Rules::AsBuilt, producers: 2, writers: 1, faults: 0 });
+    let one = Rest { rules: Rules::AsBuilt, producers: 1, room: 1, writers: 1, faults: 2 };
+    holds(Rest { writers: 2, faults: 0, ..one });
+    holds(Rest { producers: 2, faults: 0, ..one });
+    holds(Rest { room: 2, writers: 2, faults: 1, ..one });
+    holds(one);
 }
 
 #[test]
@@ -498,6 +500,6 @@ fn every_step_on_the_way_to_rest_is_needed() {
         Rules::DoesNotHearOfAnotherConnection,
         Rules::InsertsSeeWaitersInTheirSnapshot,
     ] {
-        breaks(Rest { rules, producers: 1, writers: 1, faults: 1 }, NOT_FORGOTTEN);
+        breaks(Rest { rules, producers: 1, room: 1, writers: 1, faults: 1 }, NOT_FORGOTTEN);
     }
 }
