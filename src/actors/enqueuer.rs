@@ -7,7 +7,7 @@ use crate::{
     error::{DatabaseError, EnqueueError},
     job::NewJob,
     run::batch::Batcher,
-    store::Store,
+    store::{Planned, Store},
 };
 
 /// One statement takes so many jobs at most.
@@ -89,9 +89,10 @@ async fn enqueue(store: &Store, jobs: Vec<NewJob>) -> Vec<Result<i64, EnqueueFai
             Ok(None) | Err(_) => {}
         }
     }
+    let plans = connection.plans();
     let mut answers = Vec::with_capacity(jobs.len());
     for job in &jobs {
-        let alone = store.enqueue_all(&*connection, std::slice::from_ref(job)).await;
+        let alone = store.enqueue_all(&*connection, Planned::Kept(&plans), std::slice::from_ref(job)).await;
         answers.push(match alone.as_deref() {
             Ok([id]) => Ok(*id),
             Ok(_) => Err(EnqueueFailure::KeptOut),
@@ -109,8 +110,9 @@ async fn together(
     jobs: &[NewJob],
 ) -> Result<Option<Vec<i64>>, DatabaseError> {
     let failed = |error| DatabaseError::statement(format!("enqueue jobs of queue {}", store.name), error);
+    let plans = connection.plans();
     let transaction = connection.transaction().await.map_err(failed)?;
-    let ids = store.enqueue_all(&transaction, jobs).await?;
+    let ids = store.enqueue_all(&transaction, Planned::Kept(&plans), jobs).await?;
     if ids.len() < jobs.len() {
         transaction.rollback().await.map_err(failed)?;
         return Ok(None);

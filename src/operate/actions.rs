@@ -7,6 +7,7 @@ use crate::{
     database::Lane,
     error::{DatabaseError, EnqueueError},
     job::{NewJob, State},
+    store::Planned,
     text,
 };
 
@@ -50,7 +51,7 @@ impl Operator {
     /// The database refuses the row, or the params are of the other kind than the queue's.
     pub async fn enqueue(&self, job: NewJob) -> Result<i64, EnqueueError> {
         let connection = self.store.database.get(Lane::Work, "enqueue a job").await?;
-        let ids = self.store.enqueue(&*connection, std::slice::from_ref(&job)).await?;
+        let ids = self.store.enqueue(&*connection, Planned::Anew, std::slice::from_ref(&job)).await?;
         ids.first().copied().ok_or_else(|| self.store.kept_out(1, 0))
     }
 

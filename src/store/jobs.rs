@@ -4,6 +4,7 @@ use tokio_postgres::{GenericClient, Row, Statement};
 
 use super::Store;
 use crate::{
+    database::Plans,
     error::{DatabaseError, EnqueueError},
     events::Happened,
     job::{NewJob, ParamsKind, RawParams, When},
@@ -13,11 +14,50 @@ use crate::{
 /// commit to cost nothing, few enough to bound its memory.
 const CHUNK: (usize, usize) = (50_000, 16 << 20);
 
+/// The inserts of one job and of many, as a connection of somebody's own has planned them.
+#[derive(Clone)]
+pub(crate) struct Inserts {
+    one: Statement,
+    many: Statement,
+}
+
+/// How an insert is planned.
+#[derive(Clone, Copy)]
+pub(crate) enum Planned<'a> {
+    /// Each time, whatever the connection.
+    Anew,
+    /// On the caller's connection.
+    Before(&'a Inserts),
+    /// On one of the library's.
+    Kept(&'a Plans),
+}
+
+impl Planned<'_> {
+    #[allow(clippy::disallowed_methods, reason = "whoever has prepared it has the connection for its own")]
+    async fn query<C: GenericClient + Sync>(
+        self,
+        client: &C,
+        sql: &str,
+        choose: impl FnOnce(&Inserts) -> &Statement,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        match self {
+            Self::Anew => client.query_typed(sql, parameters).await,
+            Self::Kept(plans) => plans.query(client.client(), sql, parameters).await,
+            Self::Before(inserts) => {
+                let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+                client.query(choose(inserts), &values).await
+            }
+        }
+    }
+}
+
 impl Store {
     /// Inserts the jobs in the client's transaction, or in one a chunk where it has none; their ids in order.
     pub(crate) async fn enqueue<C: GenericClient + Sync>(
         &self,
         client: &C,
+        planned: Planned<'_>,
         jobs: &[NewJob],
     ) -> Result<Vec<i64>, EnqueueError> {
         jobs.iter().try_for_each(|job| self.check_kind(job))?;
@@ -26,7 +66,7 @@ impl Store {
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(chunk(rest));
             rest = later;
-            let inserted = self.enqueue_all(client, chunk).await?;
+            let inserted = self.enqueue_all(client, planned, chunk).await?;
             if inserted.len() < chunk.len() {
                 return Err(self.kept_out(chunk.len(), inserted.len()));
             }
@@ -39,16 +79,22 @@ impl Store {
     pub(crate) async fn enqueue_all<C: GenericClient + Sync>(
         &self,
         client: &C,
+        planned: Planned<'_>,
         jobs: &[NewJob],
     ) -> Result<Vec<i64>, DatabaseError> {
-        let ids = self.insert(client, jobs).await?;
+        let ids = self.insert(client, planned, jobs).await?;
         ids.iter().for_each(|id| self.tell(*id, None, 0, &Happened::Enqueued));
         Ok(ids)
     }
 
-    async fn insert<C: GenericClient + Sync>(&self, client: &C, jobs: &[NewJob]) -> Result<Vec<i64>, DatabaseError> {
+    async fn insert<C: GenericClient + Sync>(
+        &self,
+        client: &C,
+        planned: Planned<'_>,
+        jobs: &[NewJob],
+    ) -> Result<Vec<i64>, DatabaseError> {
         if let [job] = jobs {
-            return self.enqueue_one(client, job).await;
+            return self.insert_one(client, planned, job).await;
         }
         let (mut json, mut binary) = (Vec::new(), Vec::new());
         for job in jobs {
@@ -57,64 +103,46 @@ impl Store {
                 RawParams::Binary(bytes) => binary.push(bytes.as_slice()),
             }
         }
-        let params: (&(dyn ToSql + Sync), Type) = match self.kind {
-            ParamsKind::Json => (&json, Type::TEXT_ARRAY),
-            ParamsKind::Binary => (&binary, Type::BYTEA_ARRAY),
+        let params: &(dyn ToSql + Sync) = match self.kind {
+            ParamsKind::Json => &json,
+            ParamsKind::Binary => &binary,
         };
         let (at, delays): (Vec<_>, Vec<_>) = jobs.iter().map(|job| times(job.when)).unzip();
         let max_attempts: Vec<_> = jobs.iter().map(|job| job.max_attempts).collect();
         let priorities: Vec<_> = jobs.iter().map(|job| job.priority).collect();
         let notify: Vec<_> = jobs.iter().map(|job| job.notify.as_deref()).collect();
-        let rows = client
-            .query_typed(
-                &self.sql.enqueue,
-                &[
-                    params,
-                    (&at, Type::TIMESTAMPTZ_ARRAY),
-                    (&delays, Type::FLOAT8_ARRAY),
-                    (&max_attempts, Type::INT4_ARRAY),
-                    (&priorities, Type::INT4_ARRAY),
-                    (&notify, Type::TEXT_ARRAY),
-                ],
-            )
-            .await
-            .map_err(|error| {
-                DatabaseError::statement(self.attempted(&format!("enqueue {} job(s)", jobs.len())), error)
-            })?;
-        Ok(rows.iter().map(|row| row.get("id")).collect())
+        let values: [&(dyn ToSql + Sync); 6] = [params, &at, &delays, &max_attempts, &priorities, &notify];
+        let parameters: Vec<_> = values.into_iter().zip(self.types_of_many()).collect();
+        let rows = planned.query(client, &self.sql.enqueue, |inserts| &inserts.many, &parameters).await;
+        self.ids(rows, &format!("enqueue {} jobs", jobs.len()))
     }
 
-    async fn enqueue_one<C: GenericClient + Sync>(&self, client: &C, job: &NewJob) -> Result<Vec<i64>, DatabaseError> {
-        let (at, delay) = times(job.when);
-        let values = one(job, &at, &delay);
-        let parameters: Vec<_> = values.into_iter().zip(self.types_of_one()).collect();
-        let rows = client.query_typed(&self.sql.enqueue_one, &parameters).await;
-        self.only_id(rows)
-    }
-
-    /// Plans the insert of one job on a connection that is its caller's own.
-    pub(crate) async fn prepare_enqueue<C: GenericClient + Sync>(
+    async fn insert_one<C: GenericClient + Sync>(
         &self,
         client: &C,
-    ) -> Result<Statement, DatabaseError> {
-        client
-            .prepare_typed(&self.sql.enqueue_one, &self.types_of_one())
-            .await
-            .map_err(|error| DatabaseError::statement(self.attempted("prepare to enqueue jobs"), error))
-    }
-
-    /// Inserts a job by what was planned on the client's connection.
-    #[allow(clippy::disallowed_methods, reason = "the caller has prepared it on a connection of its own")]
-    pub(crate) async fn enqueue_prepared<C: GenericClient + Sync>(
-        &self,
-        client: &C,
-        statement: &Statement,
+        planned: Planned<'_>,
         job: &NewJob,
-    ) -> Result<Vec<i64>, EnqueueError> {
-        self.check_kind(job)?;
+    ) -> Result<Vec<i64>, DatabaseError> {
         let (at, delay) = times(job.when);
-        let rows = client.query(statement, &one(job, &at, &delay)).await;
-        Ok(self.only_id(rows)?)
+        let params: &(dyn ToSql + Sync) = match &job.params {
+            RawParams::Json(text) => text,
+            RawParams::Binary(bytes) => bytes,
+        };
+        let values: [_; 6] = [params, &at, &delay, &job.max_attempts, &job.priority, &job.notify];
+        let parameters: Vec<_> = values.into_iter().zip(self.types_of_one()).collect();
+        let rows = planned.query(client, &self.sql.enqueue_one, |inserts| &inserts.one, &parameters).await;
+        self.ids(rows, "enqueue a job")
+    }
+
+    /// Plans both inserts on a connection that is its caller's own.
+    pub(crate) async fn prepare_enqueue<C: GenericClient + Sync>(&self, client: &C) -> Result<Inserts, DatabaseError> {
+        let (of_one, of_many) = (self.types_of_one(), self.types_of_many());
+        let one = client.prepare_typed(&self.sql.enqueue_one, &of_one);
+        let many = client.prepare_typed(&self.sql.enqueue, &of_many);
+        let planned = futures_util::future::try_join(one, many).await;
+        let (one, many) =
+            planned.map_err(|error| DatabaseError::statement(self.attempted("prepare to enqueue jobs"), error))?;
+        Ok(Inserts { one, many })
     }
 
     fn types_of_one(&self) -> [Type; 6] {
@@ -125,8 +153,17 @@ impl Store {
         [params, Type::TIMESTAMPTZ, Type::FLOAT8, Type::INT4, Type::INT4, Type::TEXT]
     }
 
-    fn only_id(&self, rows: Result<Vec<Row>, tokio_postgres::Error>) -> Result<Vec<i64>, DatabaseError> {
-        let rows = rows.map_err(|error| DatabaseError::statement(self.attempted("enqueue a job"), error))?;
+    fn types_of_many(&self) -> [Type; 6] {
+        let params = match self.kind {
+            ParamsKind::Json => Type::TEXT_ARRAY,
+            ParamsKind::Binary => Type::BYTEA_ARRAY,
+        };
+        let (times, delays) = (Type::TIMESTAMPTZ_ARRAY, Type::FLOAT8_ARRAY);
+        [params, times, delays, Type::INT4_ARRAY, Type::INT4_ARRAY, Type::TEXT_ARRAY]
+    }
+
+    fn ids(&self, rows: Result<Vec<Row>, tokio_postgres::Error>, what: &str) -> Result<Vec<i64>, DatabaseError> {
+        let rows = rows.map_err(|error| DatabaseError::statement(self.attempted(what), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
 
@@ -159,15 +196,6 @@ impl Store {
             .map_err(|error| DatabaseError::statement(self.attempted("requeue failed jobs"), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
-}
-
-/// The parameters of the insert of one job.
-fn one<'a>(job: &'a NewJob, at: &'a Option<DateTime<Utc>>, delay: &'a Option<f64>) -> [&'a (dyn ToSql + Sync); 6] {
-    let params: &(dyn ToSql + Sync) = match &job.params {
-        RawParams::Json(text) => text,
-        RawParams::Binary(bytes) => bytes,
-    };
-    [params, at, delay, &job.max_attempts, &job.priority, &job.notify]
 }
 
 /// When a job is to run: at a time, or so many seconds from now.

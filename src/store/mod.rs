@@ -29,6 +29,7 @@ use crate::{
 pub(crate) use {
     claim::{Claim, Onward, Place, Sight, Take, Unseen},
     completion::{CommitOutcome, Opened, Write},
+    jobs::{Inserts, Planned},
     journal::{FINE, KEPT, QUARTER},
     settle::{Settlement, Verdict},
     statements::{Statements, fill, fill_more},

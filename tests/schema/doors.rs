@@ -179,15 +179,19 @@ async fn a_prepared_enqueue_puts_the_same_job_into_the_callers_transaction() {
 
     let transaction = client.transaction().await.unwrap();
     prepared.enqueue(&transaction, job()).await.unwrap();
+    prepared.enqueue_many(&transaction, &[job(), job()]).await.unwrap();
     transaction.rollback().await.unwrap();
     let plain = bench.jobs.enqueue(&client, job()).await.unwrap();
     let planned = prepared.enqueue(&client, job()).await.unwrap();
+    let together = prepared.enqueue_many(&client, &[job(), job(), job()]).await.unwrap();
 
-    assert_eq!(bench.number("SELECT count(*) FROM jobs").await, 2, "what was rolled back is not there");
+    assert!(together.is_sorted() && together.len() == 3, "{together:?}");
+    assert_eq!(bench.number("SELECT count(*) FROM jobs").await, 5, "what was rolled back is not there");
     let same = format!(
         "SELECT count(DISTINCT (params, priority, max_attempts, notify, state)) = 1
             AND max(schedule) - min(schedule) < interval '30 s'
-           FROM jobs WHERE id IN ({plain}, {planned})"
+           FROM jobs WHERE id IN ({plain}, {planned}, {}, {}, {})",
+        together[0], together[1], together[2]
     );
     assert!(bench.flag(&same).await);
 }

@@ -15,6 +15,7 @@ const TICK: Duration = Duration::from_millis(2);
 pub(crate) async fn generate(task: &Task, rate: f64, warm_up: u64, stage: &Stage) -> Result<(), Failure> {
     let queue = queue(task).await?;
     let client = connect(&task.url).await?;
+    let enqueue = queue.prepare(&client).await.map_err(Failure::because("prepare to enqueue"))?;
     stage.ready().await;
     let begun = Instant::now();
     stage.tally.begin();
@@ -31,7 +32,7 @@ pub(crate) async fn generate(task: &Task, rate: f64, warm_up: u64, stage: &Stage
         // The first find connections that are still being opened, and tell nothing of a steady state.
         let stamp = |n: u64| (n >= warm_up).then_some(at);
         let jobs = (sent..due).map(|n| new_job(n, stamp(n))).collect::<Result<Vec<_>, _>>()?;
-        queue.enqueue_many(&client, &jobs).await.map_err(Failure::because("enqueue jobs"))?;
+        enqueue.enqueue_many(&client, &jobs).await.map_err(Failure::because("enqueue jobs"))?;
         stage.tally.done(due - sent);
     }
     Ok(())
