@@ -1,9 +1,10 @@
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use tokio::runtime::Handle;
+use tokio_postgres::Client;
 
 use super::members::MAILBOX;
 use crate::{
-    database::{Connection, Lane},
+    database::{Connection, Lane, outdates},
     error::{DatabaseError, EnqueueError},
     job::NewJob,
     run::batch::Batcher,
@@ -89,10 +90,15 @@ async fn enqueue(store: &Store, jobs: Vec<NewJob>) -> Vec<Result<i64, EnqueueFai
             Ok(None) | Err(_) => {}
         }
     }
-    let plans = connection.plans();
+    let (plans, client): (_, &Client) = (connection.plans(), &connection);
     let mut answers = Vec::with_capacity(jobs.len());
     for job in &jobs {
-        let alone = store.enqueue_all(&*connection, Planned::Kept(&plans), std::slice::from_ref(job)).await;
+        let insert = || store.enqueue_all(client, Planned::Kept(&plans), std::slice::from_ref(job));
+        let mut alone = insert().await;
+        if alone.as_ref().is_err_and(|error| error.code().is_some_and(outdates)) {
+            // A completion has deallocated what is planned on its connection.
+            alone = insert().await;
+        }
         answers.push(match alone.as_deref() {
             Ok([id]) => Ok(*id),
             Ok(_) => Err(EnqueueFailure::KeptOut),

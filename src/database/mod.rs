@@ -38,7 +38,7 @@ pub use {
 
 pub(crate) use {
     io::Io,
-    plans::Plans,
+    plans::{Plans, outdates},
     pool::{Connection, Lane},
     subscription::{Horizon, Signal, Subscription},
 };

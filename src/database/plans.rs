@@ -94,7 +94,7 @@ impl Plans {
         if let Some((statement, _)) = planned {
             let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
             let answer = client.query(&statement, &values).await;
-            if answer.as_ref().is_err_and(is_outdated) {
+            if answer.as_ref().is_err_and(|error| error.code().is_some_and(outdates)) {
                 lock(kept).remove(sql);
             }
             return answer;
@@ -114,11 +114,9 @@ impl Plans {
     }
 }
 
-/// Somebody deallocated the statement, or the table was altered under it.
-fn is_outdated(error: &Error) -> bool {
-    error
-        .code()
-        .is_some_and(|code| [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code))
+/// Whether a statement was not run because somebody had deallocated it, or altered the table under it.
+pub(crate) fn outdates(code: &SqlState) -> bool {
+    [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code)
 }
 
 fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use actix::MailboxError;
-use actix_job_queue::{DatabaseOptions, Enqueue, EnqueueError, Queue, tokio_postgres::error::SqlState};
+use actix_job_queue::{
+    Context, DatabaseOptions, Enqueue, EnqueueError, Handlers, Job, Queue, tokio_postgres::error::SqlState,
+};
 use futures_util::future::join_all;
 
 use crate::{
@@ -113,6 +115,38 @@ async fn the_door_answers_while_the_server_is_away_and_enqueues_once_it_is_back(
 
     eventually("the door enqueues again", async || door.send(Enqueue(job())).await.unwrap().is_ok()).await;
     assert!(number(&connect(&url).await, "SELECT count(*) FROM jobs").await >= 2);
+}
+
+/// A handler has a connection of the pool for its own while its completion is open, and may do there what it likes.
+#[actix::test]
+async fn a_plan_that_a_handler_has_deallocated_is_made_anew() {
+    let bench = Bench::new().await;
+    let database = DatabaseOptions::new().pool_size(1).connect(&bench.db.url()).await.unwrap();
+    let jobs = Queue::builder(&database, "jobs").arbiters(1).build().unwrap();
+    let door = jobs.addr();
+    let handler = async |_: Job<serde_json::Value>, mut ctx: Context| {
+        let completion = ctx.begin().await?;
+        completion.batch_execute("DEALLOCATE ALL").await?;
+        Ok(completion.commit().await?)
+    };
+    let handlers = Handlers::new().any(handler);
+    let running = jobs.start(handlers).await.unwrap();
+
+    let later = || job().schedule_in(Duration::from_secs(3_600));
+    for _ in 0..2 {
+        // The second time it is planned already, and the plan would be good for a second more.
+        door.send(Enqueue(later())).await.unwrap().unwrap();
+        join_all([door.send(Enqueue(later())), door.send(Enqueue(later()))]).await;
+    }
+    let id = door.send(Enqueue(job())).await.unwrap().unwrap();
+    let gone = format!("SELECT NOT EXISTS (SELECT FROM jobs WHERE id = {id})");
+    eventually("the job's end", async || bench.flag(&gone).await).await;
+
+    door.send(Enqueue(later())).await.unwrap().unwrap();
+    for answer in join_all([door.send(Enqueue(later())), door.send(Enqueue(later()))]).await {
+        answer.unwrap().unwrap();
+    }
+    running.shutdown().await;
 }
 
 /// The address is the same for all clones of a queue, and one that is kept lives as long as the `System`.
