@@ -63,7 +63,8 @@ pub enum Happened {
     },
     /// The handler has put it off without an attempt.
     Snoozed,
-    /// A shutdown has given it back without an attempt.
+    /// It was given back without an attempt: by a shutdown, or because a handler before it did not end after its
+    /// completion.
     Returned,
     /// Somebody else has it, or nobody: what the handler wanted to write was refused.
     Lost,

@@ -34,7 +34,10 @@ mod counting {
                 ("job_queue_started_total", "Attempts begun"),
                 ("job_queue_completed_total", "Jobs completed"),
                 ("job_queue_failed_total", "Attempts failed, by reason and by the state that the job is in then"),
-                ("job_queue_returned_total", "Jobs given back by a shutdown, or put off by their handler"),
+                (
+                    "job_queue_returned_total",
+                    "Jobs given back unfinished, by a shutdown mostly, or put off by their handler",
+                ),
                 ("job_queue_refused_total", "Attempts that had lost their job, and whose writes were refused"),
                 (
                     "job_queue_rescued_total",

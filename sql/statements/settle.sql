@@ -22,7 +22,7 @@ WITH wanted AS (
                    WHEN 'RETRY' THEN CASE WHEN job.attempt < job.max_attempts THEN 'RETRY' ELSE 'FAILED' END
                    ELSE 'FAILED'
                    END,
-           -- An attempt that was put off or broken off by a shutdown does not count.
+           -- An attempt that was put off, broken off by a shutdown, or never came to its handler does not count.
            attempt = job.attempt - CASE WHEN mine.verdict IN ('SNOOZE', 'RETURN') THEN 1 ELSE 0 END,
            schedule = CASE
                       WHEN mine.verdict = 'SNOOZE' OR mine.verdict = 'RETRY' AND job.attempt < job.max_attempts

@@ -242,7 +242,7 @@ impl ProducerActor {
     fn plan_look(&mut self, ctx: &mut Context<Self>) {
         if !self.looking {
             self.looking = true;
-            ctx.run_later(LOOKED, |act, ctx| {
+            ctx.run_later(LATER_LOOK, |act, ctx| {
                 act.looking = false;
                 act.claim(ctx);
             });
@@ -361,7 +361,7 @@ impl ProducerActor {
 const RESUMED: Duration = Duration::from_millis(900);
 
 /// How soon a queue that was found empty is looked at for the sake of new room alone.
-const LOOKED: Duration = Duration::from_millis(100);
+const LATER_LOOK: Duration = Duration::from_millis(100);
 
 /// Another session holds a queue's key to itself for the length of an expression.
 const RETRY_WAIT: Duration = Duration::from_millis(500);

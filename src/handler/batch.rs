@@ -168,6 +168,8 @@ impl BatchContext {
     /// Completes the remaining jobs, which have nothing to write. Such removals share statements with others'. A
     /// job that was lost has lost nothing by it: the others are completed.
     ///
+    /// Do what takes long before it: see [`Context::complete`](super::Context::complete).
+    ///
     /// # Errors
     /// [`CompletionError::Lost`] if all jobs were lost, [`CompletionError::NothingLeft`] if none was left in the
     /// batch; the database's error if some of them could not be completed.

@@ -117,6 +117,9 @@ impl Context {
 
     /// Completes a job that has nothing to write. Such removals share statements with others'.
     ///
+    /// Do what takes long before it: the next job is started for this one's slot meanwhile, and goes back, its attempt
+    /// uncounted, if this handler does not end within a second.
+    ///
     /// # Errors
     /// [`CompletionError::Lost`] if the job is no longer this attempt's; the database's error otherwise.
     pub async fn complete(&self) -> Result<Completed, CompletionError> {

@@ -2,7 +2,7 @@ use std::{rc::Rc, sync::Arc, time::Instant};
 
 use futures_util::future::{join, join_all};
 
-use super::{Attempt, Ending, conclude, run, start};
+use super::{Attempt, Ending, conclude, go_back, run, start};
 use crate::{
     handler::{Batch, BatchContext, BatchPerformer, Rules},
     job::Reserved,
@@ -10,7 +10,7 @@ use crate::{
     run::{shared::Shared, slots::Place},
 };
 
-/// A job of a batch, and its place in the worker, which is free again when this is dropped.
+/// A job of a batch, and its place in the worker, which it leaves for good when this is dropped.
 struct Member {
     attempt: Attempt,
     /// Kept for a second run, in which the job is alone.
@@ -31,24 +31,17 @@ pub(crate) async fn perform_batch(
     }
     let sent = Instant::now();
     let (shared, rules): (_, &dyn Rules) = (&shared, &*performer);
-    let started = jobs.into_iter().map(|(job, place)| async move {
+    let started = jobs.into_iter().map(|(job, mut place)| async move {
         let attempt = start(shared, Some(rules), &job, place.slot(), sent).await?;
         let job = Reserved { attempt: attempt.held.hold.attempt, ..job };
-        Some(Member { attempt, job, place })
+        let entered = place.enter(&attempt.held.hold).await;
+        Some((Member { attempt, job, place }, entered))
     });
-    let members: Vec<_> = join_all(started).await.into_iter().flatten().collect();
-    let Some(first) = members.first() else {
-        return;
-    };
-    let taken = join_all(members.iter().map(|member| member.attempt.held.hold.token.cancelled()));
-    if let Some(_entered) = first.place.enter(members.len(), taken).await {
-        return together(shared, &performer, members).await;
-    }
-    join_all(members.into_iter().map(|Member { attempt, place, .. }| async move {
-        conclude(shared, attempt, &Ending::Cancelled).await;
-        place.clear().await;
-    }))
-    .await;
+    let started = join_all(started).await.into_iter().flatten();
+    let (entered, kept_out): (Vec<_>, Vec<_>) = started.partition(|(_, entered)| *entered);
+    let members = entered.into_iter().map(|(member, _)| member).collect();
+    let returns = kept_out.into_iter().map(|(member, _)| go_back(shared, member.attempt, member.place));
+    join(together(shared, &performer, members), join_all(returns)).await;
 }
 
 /// Runs the handler once for all of these, and settles them, or performs each of them alone.

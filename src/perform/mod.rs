@@ -29,7 +29,7 @@ use crate::{
         hold::{Cancelled, Held, Hold},
         settle::{Ended, bounded, retry, settle, timed_out},
         shared::Shared,
-        slots::Slot,
+        slots::{Place, Slot},
     },
     store::{Lease, Started, Verdict},
     text::{Cause, OneLine},
@@ -119,6 +119,14 @@ fn to_come<'a>(shared: &'a Shared, job: &'a Reserved) -> Attempted<'a> {
         max_attempts: job.max_attempts,
         node: shared.node.number(),
     }
+}
+
+/// Gives a job back whose handler may not begin, unless it was taken away meanwhile.
+async fn go_back(shared: &Shared, attempt: Attempt, place: Place) {
+    let waits = "did not begin, for a handler before it has not ended since its completion";
+    about!(Level::Debug, attempt.held.hold.attempted(&shared.store.label); "{waits}");
+    conclude(shared, attempt, &Ending::Cancelled).await;
+    place.clear().await;
 }
 
 /// Runs a handler until it returns, panics, its time is over, or all that it performs was taken away. Whatever

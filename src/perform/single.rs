@@ -1,6 +1,6 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use super::{Ending, conclude, run, start};
+use super::{Ending, conclude, go_back, run, start};
 use crate::{
     handler::{Context, JobError, Performer, Rules},
     job::Reserved,
@@ -17,7 +17,7 @@ pub(crate) fn perform(
     place: Place,
 ) -> impl Future<Output = ()> {
     async move {
-        let place = place;
+        let mut place = place;
         if shared.draining.is_cancelled() {
             // The shutdown gives back what is reserved.
             return;
@@ -27,10 +27,9 @@ pub(crate) fn perform(
             return;
         };
         let hold = Arc::clone(&attempt.held.hold);
-        let Some(_entered) = place.enter(1, hold.token.cancelled()).await else {
-            conclude(&shared, attempt, &Ending::Cancelled).await;
-            return place.clear().await;
-        };
+        if !place.enter(&hold).await {
+            return go_back(&shared, attempt, place).await;
+        }
         let ending = match found {
             Ok(performer) => {
                 job.attempt = hold.attempt;

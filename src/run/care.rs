@@ -12,7 +12,11 @@ use super::{
     settle::{Ended, retry, settle, timed_out},
     shared::Shared,
 };
-use crate::{error::DatabaseError, events::Reason, store::Lease};
+use crate::{
+    error::DatabaseError,
+    events::Reason,
+    store::{Lease, Verdict},
+};
 
 /// An arbiter that is free sees to its own time-outs sooner than this.
 const OVERDUE: Duration = Duration::from_millis(500);
@@ -72,6 +76,7 @@ fn end(shared: &Arc<Shared>, hold: Arc<Hold>, reason: Reason, why: fn(&Hold) -> 
     tokio::spawn(async move {
         let took = hold.timeout.saturating_sub(hold.deadline.saturating_duration_since(Instant::now()));
         let ended = Ended { hold: &hold, took, reason, instead: None };
-        settle(&shared, ended, retry(&hold, vec![why(&hold)])).await;
+        let verdict = if hold.has_begun() { retry(&hold, vec![why(&hold)]) } else { Verdict::Return };
+        settle(&shared, ended, verdict).await;
     });
 }

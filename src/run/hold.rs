@@ -54,6 +54,7 @@ pub(crate) struct Hold {
     /// What it hands over once its removal is on its way.
     slot: Option<Arc<Slot>>,
     reason: OnceLock<Cancelled>,
+    begun: AtomicBool,
     committed: AtomicBool,
     over: AtomicBool,
     ended: AtomicBool,
@@ -83,6 +84,7 @@ impl Hold {
             life,
             slot: None,
             reason: OnceLock::new(),
+            begun: AtomicBool::new(false),
             committed: AtomicBool::new(false),
             over: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -128,6 +130,16 @@ impl Hold {
 
     pub(crate) fn reason(&self) -> Option<Cancelled> {
         self.reason.get().copied()
+    }
+
+    /// The handler is about to run.
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// Whether the handler ran, so that the attempt counts.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
     }
 
     /// The handler has ended, and its performer is about to settle the attempt: what outruns its time now is

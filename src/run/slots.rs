@@ -3,23 +3,26 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::shared::Activity;
+use super::{hold::Hold, shared::Activity};
 
-/// A started job waits so long for the handler before it to end, then it goes back.
+/// A started job waits so long for the handler before it to end, and not for more than half of its own time; then it
+/// goes back.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// All slots of one worker.
 pub(crate) struct Slots {
     /// As many as handlers may begin to run.
     free: Arc<Semaphore>,
+    /// Permits for jobs that are to come: each was waited for by one that went back.
+    kept: Mutex<Vec<OwnedSemaphorePermit>>,
     vacated: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -34,6 +37,8 @@ pub(crate) struct Slot {
 /// A job that is in the worker's hands until this is dropped, and vacates its slot then at the latest.
 #[derive(Debug)]
 pub(crate) struct Place {
+    /// Its handler may run.
+    entered: Option<OwnedSemaphorePermit>,
     slot: Arc<Slot>,
     _activity: Activity,
 }
@@ -41,15 +46,17 @@ pub(crate) struct Place {
 impl Slots {
     /// So many, for which another job may be asked whenever `vacated` is called.
     pub(crate) fn new(count: usize, vacated: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { free: Arc::new(Semaphore::new(count)), vacated: Box::new(vacated) })
+        Arc::new(Self { free: Arc::new(Semaphore::new(count)), kept: Mutex::default(), vacated: Box::new(vacated) })
     }
 
     /// The place of a job that was given for a vacant slot.
     pub(crate) fn occupy(self: &Arc<Self>, activity: Activity) -> Place {
-        Place {
-            slot: Arc::new(Slot { slots: Arc::clone(self), is_vacated: AtomicBool::new(false) }),
-            _activity: activity,
-        }
+        let slot = Arc::new(Slot { slots: Arc::clone(self), is_vacated: AtomicBool::new(false) });
+        Place { entered: self.kept().pop(), slot, _activity: activity }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,28 +74,40 @@ impl Place {
         Arc::clone(&self.slot)
     }
 
-    /// Lets so many jobs' handler begin once it is the turn of all of them; none if the handlers before do not end in
-    /// time, or the jobs are `taken`.
-    pub(crate) async fn enter(&self, jobs: usize, taken: impl Future) -> Option<OwnedSemaphorePermit> {
-        let (free, jobs) = (&self.slot.slots.free, u32::try_from(jobs).unwrap_or(u32::MAX));
-        if let Ok(entered) = Arc::clone(free).try_acquire_many_owned(jobs) {
-            return Some(entered);
+    /// Whether the job's handler may begin: once another has ended. Not if that takes too long, or the job is taken away
+    /// meanwhile.
+    pub(crate) async fn enter(&mut self, hold: &Hold) -> bool {
+        let free = &self.slot.slots.free;
+        if self.entered.is_none() {
+            self.entered = Arc::clone(free).try_acquire_owned().ok();
         }
-        // Apart, for few have to wait, and all would have to have the room for it.
-        let turn = Box::pin(async move {
-            tokio::select! {
-                entered = Arc::clone(free).acquire_many_owned(jobs) => entered.ok(),
-                _ = taken => None,
-                () = tokio::time::sleep(PATIENCE) => None,
-            }
-        });
-        turn.await
+        if self.entered.is_none() {
+            // Apart, for few have to wait, and all would have to have the room for it.
+            let turn = Box::pin(async move {
+                let patience = hold.deadline.saturating_duration_since(Instant::now()) / 2;
+                tokio::select! {
+                    // A thread that was blocked finds all of them ready.
+                    biased;
+                    entered = Arc::clone(free).acquire_owned() => entered.ok(),
+                    () = hold.token.cancelled() => None,
+                    () = tokio::time::sleep(patience.min(PATIENCE)) => None,
+                }
+            });
+            self.entered = turn.await;
+        }
+        if self.entered.is_some() {
+            hold.begin();
+        }
+        self.entered.is_some()
     }
 
-    /// Waits until a handler could begin: so long nobody is to be asked for another job that would only go back.
-    pub(crate) async fn clear(&self) {
-        // It is never closed; if it were, there would be nothing to wait for.
-        let _ = self.slot.slots.free.acquire().await;
+    /// Keeps the slot of a job that went back until a handler can begin: another job would only go back too.
+    pub(crate) async fn clear(self) {
+        let slots = &self.slot.slots;
+        // It is never closed.
+        if let Ok(entered) = Arc::clone(&slots.free).acquire_owned().await {
+            slots.kept().push(entered);
+        }
     }
 }
 

@@ -177,6 +177,59 @@ async fn a_handler_that_goes_on_after_its_completion_keeps_its_slot() {
     assert_eq!(gate.1.most(), 1);
 }
 
+/// A job that could not begin has not been tried, however short its time.
+#[actix::test]
+async fn a_job_that_waits_for_a_handler_to_end_is_not_timed_out() {
+    let bench = Bench::with(|queue| {
+        queue.max_demand(1).arbiters(1).claim_ahead(Duration::ZERO).execution_timeout(Duration::from_millis(300))
+    })
+    .await;
+    let (probe, mut heard) = Probe::new();
+    let long = Tuned::new(with((probe.clone(), Gauge::default()), completed_first)).execution_timeout(HOUR);
+    let short = async |probe: Probe<i64>, job: Job<Value>, ctx: Context| {
+        probe.say(job.id);
+        Ok(ctx.complete().await?)
+    };
+    let running = bench.start(Handlers::new().on("Long", long).on("Short", with(probe.clone(), short))).await;
+
+    let long = bench.enqueue(bare("Long")).await;
+    assert_eq!(hear(&mut heard).await, long);
+    let short = bench.enqueue(bare("Short")).await;
+    let went_back = "state = 'AVAILABLE' AND lease = 1 AND attempt = 0 AND errors IS NULL";
+    eventually("the short one going back", async || bench.holds(short, went_back).await.then_some(())).await;
+
+    probe.open(1);
+    assert_eq!(hear(&mut heard).await, short);
+    bench.completes(short).await;
+    running.shutdown().await;
+}
+
+/// Of many that went back, no more are asked for than handlers have ended.
+#[actix::test]
+async fn what_went_back_comes_again_one_for_each_handler_that_has_ended() {
+    let bench = Bench::with(|queue| queue.max_demand(3).arbiters(1).claim_ahead(Duration::ZERO)).await;
+    let (probe, mut heard) = Probe::new();
+    let gate = (probe, Gauge::default());
+    let running = bench.start(Handlers::new().on("First", with(gate.clone(), completed_first))).await;
+
+    bench.jobs.enqueue_many(&bench.client, &vec![bare("First"); 3]).await.unwrap();
+    for _ in 0..3 {
+        hear(&mut heard).await;
+    }
+    bench.jobs.enqueue_many(&bench.client, &vec![bare("First"); 6]).await.unwrap();
+    let went_back = "state = 'AVAILABLE' AND lease = 1";
+    eventually("three going back", async || (bench.count(went_back).await == 3).then_some(())).await;
+
+    gate.0.open(1);
+    hear(&mut heard).await;
+    assert_eq!(bench.count("lease > 1").await, 0, "none is started in vain again");
+    assert!(heard.try_recv().is_err());
+    gate.0.open(8);
+    eventually("the rest", async || (bench.count("true").await == 0).then_some(())).await;
+    running.shutdown().await;
+    assert_eq!(gate.1.most(), 3);
+}
+
 /// Whatever its jobs' states are, a process never has more than `max_demand` of them in progress.
 #[actix::test]
 async fn jobs_in_progress_are_no_more_than_max_demand_while_slots_are_handed_over() {

@@ -130,3 +130,74 @@ async fn a_type_that_waits_for_long_holds_up_no_other() {
     assert!(bench.holds(slow, "state = 'RESERVED'").await);
     running.shutdown().await;
 }
+
+/// A handler that goes on after its completion has a slot that looks vacant: a batch does without it.
+#[actix::test]
+async fn a_batch_runs_with_those_that_have_room_and_the_others_go_back() {
+    let bench = Bench::with(|queue| one_worker(queue).max_demand(3)).await;
+    let (probe, mut heard) = Probe::new();
+    let goes_on = async |probe: Probe<usize>, _: Job<Value>, ctx: Context| {
+        let done = ctx.complete().await?;
+        probe.say(0);
+        probe.pass().await;
+        Ok(done)
+    };
+    let handlers = Handlers::new().on("GoesOn", with(probe.clone(), goes_on)).batch(
+        "Note",
+        full(3),
+        batched(probe.clone(), count_and_take),
+    );
+    let running = bench.start(handlers).await;
+    bench.enqueue(bare("GoesOn")).await;
+    assert_eq!(hear(&mut heard).await, 0);
+
+    let ids = bench.enqueue_notes(&["a", "b", "c"]).await;
+
+    assert_eq!(hear(&mut heard).await, 2);
+    let left = format!("SELECT count(*) FROM jobs WHERE id IN ({}, {}, {})", ids[0], ids[1], ids[2]);
+    eventually("the end of two", async || (bench.ask::<i64>(&left).await == 1).then_some(())).await;
+    let went_back = "attempt = 0 AND errors IS NULL AND lease = 1";
+    eventually("the third going back", async || (bench.count(went_back).await == 1).then_some(())).await;
+    probe.open(1);
+    let more = bench.enqueue_notes(&["d", "e"]).await;
+    bench.completes(more[1]).await;
+    assert_eq!(hear(&mut heard).await, 3);
+    running.shutdown().await;
+}
+
+/// Jobs of a batch that are performed alone leave one by one, and so do their slots.
+#[actix::test]
+async fn a_job_that_hangs_alone_keeps_no_slot_but_its_own() {
+    let bench = Bench::with(|queue| one_worker(queue).max_demand(3)).await;
+    let (probe, mut heard) = Probe::new();
+    let handler = async |probe: Probe<usize>, jobs: Vec<Job<Note>>, mut ctx: BatchContext| {
+        if jobs.len() > 1 {
+            return Err("not together".into());
+        }
+        if jobs[0].params.text == "hangs" {
+            probe.pass().await;
+        }
+        take_all(&jobs, &mut ctx).await
+    };
+    let other = async |probe: Probe<usize>, _: Job<Value>, ctx: Context| {
+        probe.say(1);
+        Ok(ctx.complete().await?)
+    };
+    let handlers =
+        Handlers::new().batch("Note", full(3), batched(probe.clone(), handler)).on("Other", with(probe.clone(), other));
+    let running = bench.start(handlers).await;
+
+    let ids = bench.enqueue_notes(&["hangs", "a", "b"]).await;
+    bench.completes(ids[1]).await;
+    bench.completes(ids[2]).await;
+    let others = bench.jobs.enqueue_many(&bench.client, &vec![bare("Other"); 6]).await.unwrap();
+
+    for id in others {
+        bench.completes(id).await;
+        assert_eq!(hear(&mut heard).await, 1);
+    }
+    assert_eq!(bench.state(ids[0]).await.as_deref(), Some("IN_PROGRESS"));
+    probe.open(1);
+    bench.completes(ids[0]).await;
+    running.shutdown().await;
+}
