@@ -5,12 +5,13 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use postgres_types::{ToSql, Type};
 use tokio_postgres::IsolationLevel;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Completed, Completion, JobError, Tuned,
-    context::{Opener, remove},
+    context::{Opener, complete_with, remove},
 };
 use crate::{
     error::CompletionError,
@@ -163,6 +164,31 @@ impl BatchContext {
     /// As [`BatchContext::begin`].
     pub async fn begin_with(&mut self, isolation: IsolationLevel) -> Result<Completion<'_>, CompletionError> {
         self.opener.open(self.batch.remaining(), isolation).await
+    }
+
+    /// Completes the remaining jobs by one statement of their own, all in one transaction and one round trip: the fastest
+    /// way to write something. It is used as [`Context::complete_with`](super::Context::complete_with) is.
+    ///
+    /// ```no_run
+    /// # use actix_job_queue::{BatchContext, Completed, Job, JobError};
+    /// # use tokio_postgres::types::Type;
+    /// # #[derive(serde::Deserialize)] struct Page { url: String }
+    /// async fn index(jobs: Vec<Job<Page>>, ctx: BatchContext) -> Result<Completed, JobError> {
+    ///     let urls: Vec<_> = jobs.into_iter().map(|job| job.params.url).collect();
+    ///     let sql = "INSERT INTO pages (url) SELECT unnest($1::text[])";
+    ///     Ok(ctx.complete_with(sql, &[(&urls, Type::TEXT_ARRAY)]).await?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`BatchContext::begin`], and [`CompletionError::Statement`] if the statement or a parameter is none that can
+    /// be used so. Then nothing was written.
+    pub async fn complete_with(
+        &self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Completed, CompletionError> {
+        complete_with(&self.opener.shared.store, self.batch.remaining(), sql, parameters).await
     }
 
     /// Completes the remaining jobs, which have nothing to write. Such removals share statements with others'. A

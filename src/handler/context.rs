@@ -89,30 +89,7 @@ impl Context {
         sql: &str,
         parameters: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Completed, CompletionError> {
-        let store = &self.opener.shared.store;
-        let lease = self.hold.lease;
-        vouch(store, &self.hold)?;
-        let write = Write::new(sql, parameters).map_err(|problem| CompletionError::Statement {
-            queue: store.name.to_string(),
-            id: lease.id,
-            problem,
-        })?;
-        // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
-        let removal = store.database.io().spawn(complete_with(store.clone(), Arc::clone(&self.hold), write));
-        let removal = async {
-            match removal.await {
-                Ok(Ok(true)) => Ok(()),
-                Ok(Err(error)) => Err(error.into()),
-                // Without an answer the runtime has ended under it, and the process with it.
-                Ok(Ok(false)) | Err(_) => {
-                    self.hold.cancel(Cancelled::Lost);
-                    Err(lost(store, lease))
-                }
-            }
-        };
-        let hold = std::slice::from_ref(&self.hold);
-        complete_by(hold, removal).await?;
-        Ok(Completed::of(hold))
+        complete_with(&self.opener.shared.store, vec![Arc::clone(&self.hold)], sql, parameters).await
     }
 
     /// Completes a job that has nothing to write. Such removals share statements with others'.
@@ -255,30 +232,76 @@ fn beside(others: usize) -> String {
     if others == 0 { String::new() } else { format!(" and {others} others") }
 }
 
-/// Sends the removal with its write until the database has answered; whether the job was this attempt's to the
-/// end. Sent twice, it takes effect once: the lease fences the second. Where the answer to one was lost, a job
-/// whose row is gone went by it.
-async fn complete_with(store: Store, hold: Arc<Hold>, write: Write) -> Result<bool, DatabaseError> {
-    let (job, deadline) = (hold.lease, hold.deadline);
+/// Completes the jobs by a statement of their handler's.
+pub(super) async fn complete_with(
+    store: &Store,
+    holds: Vec<Arc<Hold>>,
+    sql: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Completed, CompletionError> {
+    let Some(first) = holds.first() else {
+        return Err(CompletionError::NothingLeft { queue: store.name.to_string() });
+    };
+    holds.iter().try_for_each(|hold| vouch(store, hold))?;
+    let write = Write::new(sql, parameters).map_err(|problem| CompletionError::Statement {
+        queue: store.name.to_string(),
+        id: first.lease.id,
+        problem,
+    })?;
+    // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
+    let removal = store.database.io().spawn(remove_with(store.clone(), holds.clone(), write));
+    let removal = async {
+        match removal.await {
+            Ok(Ok(Removal::Done)) => Ok(()),
+            Ok(Ok(Removal::Refused { missing })) => {
+                let gone = holds.iter().filter(|hold| missing.contains(&hold.lease));
+                gone.for_each(|hold| hold.cancel(Cancelled::Lost));
+                Err(lost(store, missing.first().copied().unwrap_or(first.lease)))
+            }
+            Ok(Err(error)) => Err(error.into()),
+            // Without an answer the runtime has ended under it, and the process with it.
+            Err(_) => {
+                holds.iter().for_each(|hold| hold.cancel(Cancelled::Lost));
+                Err(lost(store, first.lease))
+            }
+        }
+    };
+    complete_by(&holds, removal).await?;
+    Ok(Completed::of(&holds))
+}
+
+/// What came of a removal with its write.
+enum Removal {
+    Done,
+    /// Nothing was done, for these jobs were lost.
+    Refused {
+        missing: Vec<Lease>,
+    },
+}
+
+/// Sends the removal with its write until the database has answered. Sent twice, it takes effect once: the leases fence the second. Where the answer to one was lost, jobs whose
+/// rows are gone went by it; one of them is witness enough, for all are removed or none.
+async fn remove_with(store: Store, holds: Vec<Arc<Hold>>, write: Write) -> Result<Removal, DatabaseError> {
+    let jobs: Vec<_> = holds.iter().map(|hold| hold.lease).collect();
+    let deadline = holds.iter().map(|hold| hold.deadline).min();
+    let goes_on = || deadline.is_none_or(|end| Instant::now() < end) && holds.iter().all(|hold| hold.life.goes_on());
     let mut failures = 0;
     let mut ambiguous = false;
     loop {
-        let answer = match store.complete_with(job, &write).await {
-            Ok(false) if ambiguous => store.exists(job.id).await.map(|there| !there),
+        let answer = match store.complete_with(&jobs, &write).await {
+            Ok(false) if ambiguous => store.exists(jobs[0].id).await.map(|there| !there),
             answer => answer,
         };
         match answer {
-            Err(error)
-                if error.is_passing()
-                    && (ambiguous || error.is_ambiguous())
-                    && Instant::now() < deadline
-                    && hold.life.goes_on() =>
-            {
+            Ok(true) => return Ok(Removal::Done),
+            Ok(false) if jobs.len() == 1 => return Ok(Removal::Refused { missing: jobs }),
+            Ok(false) => return Ok(Removal::Refused { missing: store.missing(&jobs).await }),
+            Err(error) if error.is_passing() && (ambiguous || error.is_ambiguous()) && goes_on() => {
                 ambiguous = true;
                 tokio::time::sleep(reconnect_delay(failures)).await;
                 failures += 1;
             }
-            answer => return answer,
+            Err(error) => return Err(error),
         }
     }
 }

@@ -150,13 +150,20 @@ impl Store {
         })
     }
 
-    /// Removes the job and does the write, both or neither; whether the job was still this attempt's.
-    pub(crate) async fn complete_with(&self, job: Lease, write: &Write) -> Result<bool, DatabaseError> {
-        let sql = complete_with(&self.name, self.kind, self.keeps, &write.sql, write.parameters.len());
+    /// Removes the jobs, one at least, and does the write, all or nothing; whether all were still these attempts'.
+    pub(crate) async fn complete_with(&self, jobs: &[Lease], write: &Write) -> Result<bool, DatabaseError> {
+        let batch = jobs.len() > 1;
+        let sql = complete_with(&self.name, self.kind, self.keeps, batch, (&write.sql, write.parameters.len()));
         let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> =
             write.parameters.iter().map(|(value, kind)| (value as &(dyn ToSql + Sync), kind.clone())).collect();
-        parameters.extend([(&job.id as &(dyn ToSql + Sync), Type::INT8), (&job.lease, Type::INT8)]);
-        let attempted = self.attempted(&format!("complete job {} with a statement of its handler's", job.id));
+        let (ids, leases) = unzip(jobs.iter().copied());
+        match (&ids[..], &leases[..]) {
+            ([id], [lease]) => parameters.extend([(id as &(dyn ToSql + Sync), Type::INT8), (lease, Type::INT8)]),
+            _ => parameters.extend([(&ids as &(dyn ToSql + Sync), Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)]),
+        }
+        let which = jobs.iter().map(|job| job.id).take(2).map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+        let more = if jobs.len() > 2 { ", .." } else { "" };
+        let attempted = self.attempted(&format!("complete job {which}{more} with a statement of its handler's"));
         match self.database.query_planned(Lane::Work, &attempted, &sql, &parameters).await {
             Ok(_) => Ok(true),
             Err(error) if error.code().is_some_and(|code| code.code() == LOST) => Ok(false),

@@ -87,17 +87,22 @@ pub(crate) fn check_and_commit(name: &QueueName, xid: i64) -> String {
     check + ";\nCOMMIT"
 }
 
-/// The removal of a job together with a statement of its handler's, which has so many parameters.
+/// The removal of a job, or of those of a batch, together with a statement of the handler's, which has so many
+/// parameters.
 pub(crate) fn complete_with(
     name: &QueueName,
     kind: ParamsKind,
     keeps: bool,
-    written: &str,
-    parameters: usize,
+    batch: bool,
+    (written, parameters): (&str, usize),
 ) -> String {
-    fill_holes(include_str!("../../sql/statements/complete_with.sql"), |hole| match hole {
-        "id" => Some(format!("${}", parameters + 1)),
-        "lease" => Some(format!("${}", parameters + 2)),
+    let template = match batch {
+        false => include_str!("../../sql/statements/complete_with.sql"),
+        true => include_str!("../../sql/statements/complete_batch_with.sql"),
+    };
+    fill_holes(template, |hole| match hole {
+        "id" | "ids" => Some(format!("${}", parameters + 1)),
+        "lease" | "leases" => Some(format!("${}", parameters + 2)),
         "written" => Some(written.to_owned()),
         hole => kept(hole, name, kind, keeps).or_else(|| of_queue(hole, name, kind)),
     })

@@ -97,6 +97,12 @@ impl Store {
         }
     }
 
+    /// Which of these are no longer their attempts'; none are known to be if the database does not say.
+    pub(crate) async fn missing(&self, jobs: &[Lease]) -> Vec<Lease> {
+        let why = self.why_missed(jobs).await;
+        jobs.iter().filter(|job| why.get(job) != Some(&Settlement::Busy)).copied().collect()
+    }
+
     /// Which of these reservations a start whose answer was lost has started after all.
     pub(crate) async fn started(&self, wanted: &[Lease], node: &Node) -> Result<Vec<Started>, DatabaseError> {
         let (ids, leases) = unzip(wanted.iter().copied());

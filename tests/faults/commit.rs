@@ -272,6 +272,47 @@ async fn a_statement_that_does_not_reach_the_server_is_sent_again_by_the_same_at
     assert_eq!(completes_with_one_statement_under(Mode::CutBefore("the write")).await, 1);
 }
 
+/// The same with a batch of three; how many jobs its handler was given each time.
+async fn completes_a_batch_with_one_statement_under(fault: Mode) -> Vec<usize> {
+    let db = TestDb::new().await;
+    let (proxy, jobs) = proxied(&db, |queue| queue.arbiters(1).max_demand(3)).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let handler = move |jobs: Vec<Job<Entry>>, ctx: BatchContext| {
+        let (proxy, tell, fault) = (Arc::clone(&proxy), tell.clone(), fault.clone());
+        async move {
+            proxy.set(fault);
+            tell.send(jobs.len())?;
+            let mend = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                proxy.set(Mode::Pass);
+            });
+            let (ids, numbers): (Vec<_>, Vec<_>) = jobs.iter().map(|job| (job.id, job.params.n)).unzip();
+            let sql = "INSERT INTO ledger (job_id, n, pid)
+                       SELECT id, n, pg_backend_pid() FROM unnest($1::bigint[], $2::bigint[]) AS job (id, n)
+                       /* the write */";
+            let completed = ctx.complete_with(sql, &[(&ids, Type::INT8_ARRAY), (&numbers, Type::INT8_ARRAY)]).await?;
+            mend.await?;
+            Ok(completed)
+        }
+    };
+    let batching = Batching::up_to(3).within(Duration::from_millis(700));
+    let running = jobs.start(Handlers::new().batch("Entry", batching, handler)).await.unwrap();
+    let client = db.client().await;
+    jobs.enqueue_many(&client, &[1, 2, 3].map(Entry::job)).await.unwrap();
+    all_entered(&client, 3).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.left, report.returned, report.failed), (0, 0, 0), "{report}");
+    assert_eq!(number(&client, "SELECT count(*) FROM jobs").await, 0);
+    std::iter::from_fn(|| told.try_recv().ok()).collect()
+}
+
+#[actix::test]
+async fn a_batchs_statement_takes_effect_once_whether_its_answer_or_itself_is_lost() {
+    for fault in [Mode::LoseAnswerTo("the write"), Mode::CutBefore("the write")] {
+        assert_eq!(completes_a_batch_with_one_statement_under(fault).await, [3]);
+    }
+}
+
 /// The claim has reserved the job, and its process does not know. Nothing lapses within the hour.
 #[actix::test]
 async fn jobs_of_a_claim_whose_answer_is_lost_do_not_wait_for_their_reservation_to_lapse() {

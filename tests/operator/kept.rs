@@ -26,15 +26,26 @@ async fn batch(_: Vec<Job<Value>>, mut ctx: BatchContext) -> Result<Completed, J
     Ok(ctx.begin().await?.commit().await?)
 }
 
+async fn batch_with(jobs: Vec<Job<Value>>, ctx: BatchContext) -> Result<Completed, JobError> {
+    let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    assert_eq!(ids.len(), 2);
+    Ok(ctx.complete_with("INSERT INTO done SELECT unnest($1::bigint[])", &[(&ids, Type::INT8_ARRAY)]).await?)
+}
+
 fn handlers() -> Handlers {
     let batching = Batching::up_to(10).within(Duration::from_millis(5));
-    Handlers::new().on("Begin", begin).on("With", with).batch("Batch", batching, batch).any(as_told)
+    Handlers::new()
+        .on("Begin", begin)
+        .on("With", with)
+        .batch("Batch", batching, batch)
+        .batch("BatchWith", Batching::up_to(2).within(Duration::from_secs(5)), batch_with)
+        .any(as_told)
 }
 
 async fn run_some(bench: &Bench) {
     bench.sql("CREATE TABLE done (id bigint)").await;
     let running = bench.start(handlers()).await;
-    for kind in ["Begin", "With", "Batch", "Batch", "Simple"] {
+    for kind in ["Begin", "With", "Batch", "Batch", "BatchWith", "BatchWith", "Simple"] {
         let job = NewJob::of_type(kind, &json!({ "x": kind })).unwrap().notify("n");
         bench.jobs.enqueue(&bench.client, job).await.unwrap();
     }
@@ -51,7 +62,7 @@ async fn every_way_to_complete_a_job_keeps_it_where_the_queue_says_so() {
     let page = bench.ok(&["completed", "--json"]).await.json();
     let mut kinds: Vec<_> = page["jobs"].as_array().unwrap().iter().map(|job| job["type"].as_str().unwrap()).collect();
     kinds.sort_unstable();
-    assert_eq!(kinds, ["Batch", "Batch", "Begin", "Simple", "With"]);
+    assert_eq!(kinds, ["Batch", "Batch", "BatchWith", "BatchWith", "Begin", "Simple", "With"]);
     for job in page["jobs"].as_array().unwrap() {
         assert_eq!(
             (&job["attempt"], &job["params"]["x"], &job["notify"]),
@@ -71,7 +82,7 @@ async fn every_way_to_complete_a_job_keeps_it_where_the_queue_says_so() {
             None => break,
         }
     }
-    assert_eq!(seen, 5);
+    assert_eq!(seen, 7);
     let shown = bench.ok(&["show", "1"]).await.out;
     assert!(shown.contains("is completed") && shown.contains("Begin"), "{shown}");
     assert_eq!(bench.ok(&["completed", "--type", "With", "--json"]).await.json()["jobs"].as_array().unwrap().len(), 1);

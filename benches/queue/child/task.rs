@@ -61,6 +61,8 @@ pub(crate) enum Handler {
     Statement,
     /// Insert the rows of many jobs in one completion.
     Batch,
+    /// The same by the statement that completes.
+    BatchStatement,
     /// Sleep for longer than any run lasts; they count when they begin.
     Sleep,
     /// Tell how old they are when they begin.
@@ -78,7 +80,8 @@ impl fmt::Display for Duty {
                 match handler {
                     Handler::Transaction => f.write_str(", begin and commit"),
                     Handler::Statement => f.write_str(", complete_with"),
-                    Handler::Batch => f.write_str(", batches"),
+                    Handler::Batch => f.write_str(", batches, begin and commit"),
+                    Handler::BatchStatement => f.write_str(", batches, complete_with"),
                     Handler::Complete | Handler::Sleep | Handler::Age => Ok(()),
                 }
             }

@@ -69,6 +69,13 @@ impl Worker {
                     batch(Arc::clone(&tally), jobs, ctx)
                 })
             }
+            Handler::BatchStatement => {
+                let tally = Arc::clone(tally);
+                handlers.batch("Job", Batching::up_to(100), move |jobs: Vec<Job<Params>>, ctx: BatchContext| {
+                    tally.begin();
+                    batch_statement(Arc::clone(&tally), jobs, ctx)
+                })
+            }
             Handler::Sleep => handlers.on("Job", counting(tally, sleep)),
             Handler::Age => handlers.on("Job", counting(tally, age)),
         }
@@ -133,6 +140,14 @@ async fn batch(tally: Arc<Tally>, jobs: Vec<Job<Params>>, mut ctx: BatchContext)
     let sql = "INSERT INTO effects (job) SELECT unnest($1::bigint[])";
     completion.execute_typed(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
     let done = completion.commit().await?;
+    tally.done(jobs.len() as u64);
+    Ok(done)
+}
+
+async fn batch_statement(tally: Arc<Tally>, jobs: Vec<Job<Params>>, ctx: BatchContext) -> Done {
+    let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
+    let sql = "INSERT INTO effects (job) SELECT unnest($1::bigint[])";
+    let done = ctx.complete_with(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
     tally.done(jobs.len() as u64);
     Ok(done)
 }

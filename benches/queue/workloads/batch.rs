@@ -20,17 +20,33 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let empty = async || field.run(&["TRUNCATE effects"]).await;
     let connections =
         best_after(bench, field, "jobs", jobs, |connections| Duty::BareClaimedBatch { connections }, empty).await?;
-    let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Batch });
-    let contenders = [newcomer, Duty::BareClaimedBatch { connections }, many, Duty::BareBatch { connections }];
+    let works = |handler| DEMANDS.map(|max_demand| Duty::Work { max_demand, handler });
+    let [newcomer, many] = works(Handler::BatchStatement);
+    let [newcomer_begins, many_begin] = works(Handler::Batch);
+    let contenders = [
+        newcomer,
+        Duty::BareClaimedBatch { connections },
+        many,
+        Duty::BareBatch { connections },
+        newcomer_begins,
+        many_begin,
+    ];
     let series = write_all(bench, field, jobs, &contenders).await?;
-    let [newcomer, bare, many, deletes] = &series[..] else {
+    let [newcomer, bare, many, deletes, newcomer_begins, many_begin] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     let mut figures = Vec::new();
-    for (duty, ours) in [(&contenders[0], newcomer), (&contenders[2], many)] {
-        let case = format!("{duty} / {}", contenders[1]);
-        figures.push(Figure::beside(case, RATE, ours, bare)?.asked(Ask::RatioAtLeast(0.6)));
-        figures.push(Figure::beside(format!("{duty} / {}", contenders[3]), RATE, ours, deletes)?);
+    for (duty, ours, asked) in [
+        (&contenders[0], newcomer, true),
+        (&contenders[2], many, true),
+        (&contenders[4], newcomer_begins, false),
+        (&contenders[5], many_begin, false),
+    ] {
+        let figure = Figure::beside(format!("{duty} / {}", contenders[1]), RATE, ours, bare)?;
+        figures.push(if asked { figure.asked(Ask::RatioAtLeast(0.6)) } else { figure });
+        if asked {
+            figures.push(Figure::beside(format!("{duty} / {}", contenders[3]), RATE, ours, deletes)?);
+        }
         for figure in [COMMITS, CLIENT_CPU, SERVER_CPU] {
             if ours.has(figure) {
                 figures.push(Figure::beside(duty.to_string(), figure, ours, bare)?);

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::{Backoff, BatchContext, BatchHandler, Batching, Handlers, Job, JobError};
+use actix_job_queue::{Backoff, BatchContext, BatchHandler, Batching, CompletionError, Handlers, Job, JobError};
 
+use super::{full, one_worker, take_all_at_once};
 use crate::bench::{Bench, Done, Note, eventually, note, write};
 
 /// Every fifth run fails before its completion, every seventh in it, and every eleventh panics.
@@ -70,4 +71,30 @@ async fn whatever_fails_each_completed_job_has_its_effect_once() {
     assert!(runs.load(Ordering::SeqCst) > 62, "so many runs would do if nothing failed");
     let report = running.shutdown().await;
     assert_eq!((report.left, report.returned), (0, 0), "{report}");
+}
+
+/// A job that was taken out has no part in the statement, and what it refuses is written for none.
+#[actix::test]
+async fn a_batch_is_completed_by_one_statement_without_those_that_were_taken_out() {
+    let bench = Bench::with(one_worker).await;
+    let handler = async |jobs: Vec<Job<Note>>, mut ctx: BatchContext| -> Done {
+        for job in jobs.iter().filter(|job| job.params.text == "bad") {
+            ctx.fail(job.id, JobError::new("it is bad").give_up());
+        }
+        let refused = ctx.complete_with("SELECT 1", &[]).await.unwrap_err();
+        assert!(matches!(refused, CompletionError::Statement { .. }), "{refused}");
+        let failed = ctx.complete_with("INSERT INTO notes VALUES (1, 1 / 0)", &[]).await.unwrap_err();
+        assert!(matches!(failed, CompletionError::Database(_)), "{failed}");
+        take_all_at_once(&jobs, &ctx).await
+    };
+    let running = bench.start(Handlers::new().batch("Note", full(3), handler)).await;
+
+    let ids = bench.enqueue_notes(&["a", "bad", "b"]).await;
+
+    bench.completes(ids[0]).await;
+    bench.completes(ids[2]).await;
+    bench.becomes(ids[1], "FAILED").await;
+    assert_eq!(bench.error(ids[1]).await, "it is bad");
+    assert_eq!(bench.notes().await, ["a", "b"]);
+    running.shutdown().await;
 }

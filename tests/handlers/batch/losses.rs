@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use actix_job_queue::{BatchContext, Batching, Cancelled, CompletionError, Handlers, Job};
 
-use super::{batched, full, one_worker, take_all};
+use super::{batched, full, one_worker, take_all, take_all_at_once};
 use crate::bench::{Bench, Done, Note, Probe, eventually, hear, note};
 
-/// Waits in company, so that something can happen to the jobs.
-async fn held_up(probe: Probe<String>, jobs: Vec<Job<Note>>, mut ctx: BatchContext) -> Done {
+/// Waits in company, so that something can happen to the jobs, and completes them by a transaction or by one statement.
+async fn held_up((probe, at_once): (Probe<String>, bool), jobs: Vec<Job<Note>>, mut ctx: BatchContext) -> Done {
     if jobs.len() > 1 {
         probe.say("started".to_owned());
         probe.pass().await;
     }
-    let done = take_all(&jobs, &mut ctx).await;
+    let done = if at_once { take_all_at_once(&jobs, &ctx).await } else { take_all(&jobs, &mut ctx).await };
     if let Err(error) = &done {
         probe.say(error.to_string());
     }
@@ -30,9 +30,16 @@ const TAKEN: [(&str, &str); 3] = [
 /// No heartbeat comes within hours, so only the completion can tell.
 #[actix::test]
 async fn nothing_is_written_for_a_lost_job_and_the_others_are_completed_once() {
+    for at_once in [false, true] {
+        loses_one_of_three(at_once).await;
+    }
+}
+
+async fn loses_one_of_three(at_once: bool) {
     let bench = Bench::with(one_worker).await;
     let (probe, mut heard) = Probe::new();
-    let running = bench.start(Handlers::new().batch("Note", full(3), batched(probe.clone(), held_up))).await;
+    let handler = batched((probe.clone(), at_once), held_up);
+    let running = bench.start(Handlers::new().batch("Note", full(3), handler)).await;
 
     for (theft, row) in TAKEN {
         let ids = bench.enqueue_notes(&["a", "lost", "b"]).await;
@@ -86,7 +93,7 @@ async fn a_handler_may_go_on_without_a_job_that_was_lost() {
 async fn a_batch_waits_for_rows_that_others_have_locked() {
     let bench = Bench::with(one_worker).await;
     let (probe, mut heard) = Probe::new();
-    let running = bench.start(Handlers::new().batch("Note", full(3), batched(probe.clone(), held_up))).await;
+    let running = bench.start(Handlers::new().batch("Note", full(3), batched((probe.clone(), false), held_up))).await;
     let ids = bench.enqueue_notes(&["a", "b", "c"]).await;
     assert_eq!(hear(&mut heard).await, "started");
     let mut other = bench.db.client().await;
