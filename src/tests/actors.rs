@@ -67,6 +67,18 @@ impl Gated {
         panic!("{} jobs are {state} and not {count}", self.in_state(state).await);
     }
 
+    /// Waits until so many handlers run: before that an attempt does not count.
+    async fn until_at_work(&self, count: i64) {
+        self.until("IN_PROGRESS", count).await;
+        for _ in 0..1500 {
+            if self.at_work.load(Ordering::SeqCst) == usize::try_from(count).unwrap() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{} handlers run and not {count}", self.at_work.load(Ordering::SeqCst));
+    }
+
     /// Both slots are taken, and a third job is claimed for the next hour and given to nobody.
     async fn with_one_reserved() -> Self {
         let queue = Self::new().await;
@@ -224,7 +236,7 @@ async fn a_poller_that_panicked_is_replaced_and_jobs_become_due() {
 async fn a_worker_that_panicked_is_replaced_and_its_share_of_the_demand_with_it() {
     let queue = Gated::new().await;
     queue.enqueue(2).await;
-    queue.until("IN_PROGRESS", 2).await;
+    queue.until_at_work(2).await;
 
     for worker in queue.running.present().await.workers {
         assert!(worker.send(Crash).await.is_err());
