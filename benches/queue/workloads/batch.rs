@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
-    let jobs = bench.size(100_000, 20_000);
+    let jobs = bench.size(100_000, 10_000);
     field.create("jobs").await?;
     field.run(&[EFFECTS]).await?;
     let empty = async || field.run(&["TRUNCATE effects"]).await;
@@ -22,26 +22,16 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         best_after(bench, field, "jobs", jobs, |connections| Duty::BareClaimedBatch { connections }, empty).await?;
     let works = |handler| DEMANDS.map(|max_demand| Duty::Work { max_demand, handler });
     let [newcomer, many] = works(Handler::BatchStatement);
-    let [newcomer_begins, many_begin] = works(Handler::Batch);
-    let contenders = [
-        newcomer,
-        Duty::BareClaimedBatch { connections },
-        many,
-        Duty::BareBatch { connections },
-        newcomer_begins,
-        many_begin,
-    ];
+    let mut contenders = vec![newcomer, Duty::BareClaimedBatch { connections }, many, Duty::BareBatch { connections }];
+    contenders.extend(bench.size(works(Handler::Batch).to_vec(), Vec::new()));
     let series = write_all(bench, field, jobs, &contenders).await?;
-    let [newcomer, bare, many, deletes, newcomer_begins, many_begin] = &series[..] else {
+    let [newcomer, bare, many, deletes, begins @ ..] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     let mut figures = Vec::new();
-    for (duty, ours, asked) in [
-        (&contenders[0], newcomer, true),
-        (&contenders[2], many, true),
-        (&contenders[4], newcomer_begins, false),
-        (&contenders[5], many_begin, false),
-    ] {
+    let fastest = [(&contenders[0], newcomer, true), (&contenders[2], many, true)];
+    let begins = contenders[4..].iter().zip(begins).map(|(duty, ours)| (duty, ours, false));
+    for (duty, ours, asked) in fastest.into_iter().chain(begins) {
         let figure = Figure::beside(format!("{duty} / {}", contenders[1]), RATE, ours, bare)?;
         figures.push(if asked { figure.asked(Ask::RatioAtLeast(0.6)) } else { figure });
         if asked {

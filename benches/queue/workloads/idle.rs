@@ -35,7 +35,7 @@ struct Rest {
 }
 
 pub(super) async fn run_one(bench: &Bench, field: &Field<'_>) -> Outcome {
-    let window = bench.size(Duration::from_secs(60), Duration::from_secs(15));
+    let window = bench.size(Duration::from_secs(60), Duration::from_secs(5));
     let duty = Duty::Work { max_demand: None, handler: Handler::Complete };
     field.create("jobs").await?;
     bench.progress.step(&format!("{window:?} of rest"));

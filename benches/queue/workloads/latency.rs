@@ -25,7 +25,7 @@ const RATE_UNLESS_KNOWN: f64 = 5_000.0;
 const LOG_MB: u32 = 500;
 
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
-    let jobs = bench.size(1_000, 200);
+    let jobs = bench.size(1_000, 100);
     field.create("jobs").await?;
     field.run(&[BARE_TABLE, &bare::latency::setup("bare")]).await?;
     let [reserved, started] = [false, true].map(|start_on_claim| Duty::Latency { pause_ms: PAUSE_MS, start_on_claim });

@@ -54,7 +54,7 @@ async fn hot_updates(field: &Field<'_>) -> Result<f64, Failure> {
 
 /// The sizes of the table and its indexes after many jobs went through.
 async fn sizes(bench: &Bench, field: &Field<'_>, contenders: &[Duty]) -> Outcome {
-    let jobs = bench.size(1_000_000, 100_000);
+    let jobs = bench.size(1_000_000, 50_000);
     let names = ["jobs", "jobs_pkey", "jobs_priority_schedule_id_idx", "jobs_schedule_idx", "jobs_expires_idx"];
     let series = interleave(1, contenders, async |_, duty| {
         bench.progress.step(&format!("{jobs} jobs through, {duty}"));
