@@ -279,8 +279,9 @@ enum Removal {
     },
 }
 
-/// Sends the removal with its write until the database has answered. Sent twice, it takes effect once: the leases fence the second. Where the answer to one was lost, jobs whose
-/// rows are gone went by it; one of them is witness enough, for all are removed or none.
+/// Sends the removal with its write until the database has answered. Sent twice, it takes effect once: the leases
+/// fence the second. Where the answer to one was lost, jobs whose rows are gone went by it; one of them is witness
+/// enough, for all are removed or none.
 async fn remove_with(store: Store, holds: Vec<Arc<Hold>>, write: Write) -> Result<Removal, DatabaseError> {
     let jobs: Vec<_> = holds.iter().map(|hold| hold.lease).collect();
     let deadline = holds.iter().map(|hold| hold.deadline).min();

@@ -51,7 +51,10 @@ impl Statements {
             started: fill(include_str!("../../sql/statements/started.sql")),
             unreserve: fill(include_str!("../../sql/statements/unreserve.sql")),
             begin_completion: removal(include_str!("../../sql/statements/begin_completion.sql")),
-            begin_batch: removal(include_str!("../../sql/statements/begin_batch.sql")),
+            begin_batch: fill_holes(include_str!("../../sql/statements/begin_batch.sql"), |hole| match hole {
+                "remove_batch" => Some(remove_batch(name, kind, keeps, 0)),
+                hole => of_queue(hole, name, kind),
+            }),
             completion_outcome: fill(include_str!("../../sql/statements/completion_outcome.sql")),
             turn: removal(include_str!("../../sql/statements/turn.sql")),
             exists: fill(include_str!("../../sql/statements/exists.sql")),
@@ -102,8 +105,18 @@ pub(crate) fn complete_with(
     };
     fill_holes(template, |hole| match hole {
         "id" | "ids" => Some(format!("${}", parameters + 1)),
-        "lease" | "leases" => Some(format!("${}", parameters + 2)),
+        "lease" => Some(format!("${}", parameters + 2)),
         "written" => Some(written.to_owned()),
+        "remove_batch" => Some(remove_batch(name, kind, keeps, parameters)),
+        hole => kept(hole, name, kind, keeps).or_else(|| of_queue(hole, name, kind)),
+    })
+}
+
+/// The removal of a batch, whose ids and leases come after so many parameters.
+fn remove_batch(name: &QueueName, kind: ParamsKind, keeps: bool, parameters: usize) -> String {
+    fill_holes(include_str!("../../sql/statements/remove_batch.sql").trim_end(), |hole| match hole {
+        "ids" => Some(format!("${}", parameters + 1)),
+        "leases" => Some(format!("${}", parameters + 2)),
         hole => kept(hole, name, kind, keeps).or_else(|| of_queue(hole, name, kind)),
     })
 }

@@ -229,6 +229,14 @@ async fn a_start_that_goes_on_after_its_connection_was_lost_is_found_and_its_job
     assert_eq!(running.shutdown().await.left, 0);
 }
 
+/// Has the proxy let everything pass again in a moment.
+fn mend_soon(proxy: Arc<Proxy>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        proxy.set(Mode::Pass);
+    })
+}
+
 /// Performs one job by `complete_with` through a proxy that is in `fault` at first; how often its handler ran.
 async fn completes_with_one_statement_under(fault: Mode) -> usize {
     let db = TestDb::new().await;
@@ -241,10 +249,7 @@ async fn completes_with_one_statement_under(fault: Mode) -> usize {
             async move {
                 proxy.set(fault);
                 tell.send(())?;
-                let mend = tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    proxy.set(Mode::Pass);
-                });
+                let mend = mend_soon(proxy);
                 let sql = "INSERT INTO ledger (job_id, n, pid) VALUES ($1, $2, pg_backend_pid()) /* the write */";
                 let completed = ctx.complete_with(sql, &[(&job.id, Type::INT8), (&job.params.n, Type::INT8)]).await?;
                 mend.await?;
@@ -282,10 +287,7 @@ async fn completes_a_batch_with_one_statement_under(fault: Mode) -> Vec<usize> {
         async move {
             proxy.set(fault);
             tell.send(jobs.len())?;
-            let mend = tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                proxy.set(Mode::Pass);
-            });
+            let mend = mend_soon(proxy);
             let (ids, numbers): (Vec<_>, Vec<_>) = jobs.iter().map(|job| (job.id, job.params.n)).unzip();
             let sql = "INSERT INTO ledger (job_id, n, pid)
                        SELECT id, n, pg_backend_pid() FROM unnest($1::bigint[], $2::bigint[]) AS job (id, n)

@@ -62,20 +62,8 @@ impl Worker {
             Handler::Complete => handlers.on("Job", counting(tally, complete)),
             Handler::Transaction => handlers.on("Job", counting(tally, transaction)),
             Handler::Statement => handlers.on("Job", counting(tally, statement)),
-            Handler::Batch => {
-                let tally = Arc::clone(tally);
-                handlers.batch("Job", Batching::up_to(100), move |jobs: Vec<Job<Params>>, ctx: BatchContext| {
-                    tally.begin();
-                    batch(Arc::clone(&tally), jobs, ctx)
-                })
-            }
-            Handler::BatchStatement => {
-                let tally = Arc::clone(tally);
-                handlers.batch("Job", Batching::up_to(100), move |jobs: Vec<Job<Params>>, ctx: BatchContext| {
-                    tally.begin();
-                    batch_statement(Arc::clone(&tally), jobs, ctx)
-                })
-            }
+            Handler::Batch => handlers.batch("Job", Batching::up_to(100), counting(tally, batch)),
+            Handler::BatchStatement => handlers.batch("Job", Batching::up_to(100), counting(tally, batch_statement)),
             Handler::Sleep => handlers.on("Job", counting(tally, sleep)),
             Handler::Age => handlers.on("Job", counting(tally, age)),
         }
@@ -102,17 +90,20 @@ async fn end(running: Running, stage: &Stage) {
     running.shutdown().await;
 }
 
-/// A handler that is given the tally with each job.
-fn counting<Fut: Future<Output = Done>>(
+/// A handler that is given the tally with each job, or with each batch.
+fn counting<J, C, Fut: Future<Output = Done>>(
     tally: &Arc<Tally>,
-    work: impl Fn(Arc<Tally>, Job<Params>, Context) -> Fut + Send + Sync + 'static,
-) -> impl Fn(Job<Params>, Context) -> Fut + Send + Sync + 'static {
+    work: impl Fn(Arc<Tally>, J, C) -> Fut + Send + Sync + 'static,
+) -> impl Fn(J, C) -> Fut + Send + Sync + 'static {
     let tally = Arc::clone(tally);
     move |job, ctx| {
         tally.begin();
         work(Arc::clone(&tally), job, ctx)
     }
 }
+
+/// The rows of many jobs.
+const EFFECTS: &str = "INSERT INTO effects (job) SELECT unnest($1::bigint[])";
 
 async fn complete(tally: Arc<Tally>, _job: Job<Params>, ctx: Context) -> Done {
     let done = ctx.complete().await?;
@@ -137,8 +128,7 @@ async fn statement(tally: Arc<Tally>, job: Job<Params>, ctx: Context) -> Done {
 async fn batch(tally: Arc<Tally>, jobs: Vec<Job<Params>>, mut ctx: BatchContext) -> Done {
     let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
     let completion = ctx.begin().await?;
-    let sql = "INSERT INTO effects (job) SELECT unnest($1::bigint[])";
-    completion.execute_typed(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+    completion.execute_typed(EFFECTS, &[(&ids, Type::INT8_ARRAY)]).await?;
     let done = completion.commit().await?;
     tally.done(jobs.len() as u64);
     Ok(done)
@@ -146,8 +136,7 @@ async fn batch(tally: Arc<Tally>, jobs: Vec<Job<Params>>, mut ctx: BatchContext)
 
 async fn batch_statement(tally: Arc<Tally>, jobs: Vec<Job<Params>>, ctx: BatchContext) -> Done {
     let ids: Vec<_> = jobs.iter().map(|job| job.id).collect();
-    let sql = "INSERT INTO effects (job) SELECT unnest($1::bigint[])";
-    let done = ctx.complete_with(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+    let done = ctx.complete_with(EFFECTS, &[(&ids, Type::INT8_ARRAY)]).await?;
     tally.done(jobs.len() as u64);
     Ok(done)
 }
