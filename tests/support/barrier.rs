@@ -30,6 +30,14 @@ impl Barrier {
         // They pass in the order in which they came.
         self.until("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')").await;
         self.first.batch_execute("COMMIT").await.expect("an open way");
+        // Whoever has just been let through is told of as waiting until it runs.
+        let second = self.second.as_ref().expect("the second lock");
+        patiently("the second lock", async {
+            while !second.is_finished() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
     }
 
     /// Waits until a statement has waited for so long.
@@ -52,13 +60,15 @@ impl Barrier {
     }
 
     async fn until(&self, question: &str) {
-        let asked = async {
+        patiently(question, async {
             while !self.watch.query_typed_one(question, &[]).await.expect("an answer").get::<_, bool>(0) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-        };
-        tokio::time::timeout(Duration::from_secs(30), asked)
-            .await
-            .unwrap_or_else(|_| panic!("waited in vain: {question}"));
+        })
+        .await;
     }
+}
+
+async fn patiently(what: &str, wait: impl Future<Output = ()>) {
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
 }

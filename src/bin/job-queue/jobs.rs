@@ -116,15 +116,17 @@ async fn search(operator: &Operator, filter: &Filter, from: Option<Cursor>, limi
             operator.list(filter, Some(&next), limit - page.jobs.len()).await
         };
         tokio::select! {
+            // Nothing is asked before Ctrl-C is listened for.
+            biased;
+            stopped = &mut stopped => {
+                stopped?;
+                break;
+            }
             more = more => {
                 let more = more?;
                 page.jobs.extend(more.jobs);
                 page.searched += more.searched;
                 page.next = more.next;
-            }
-            stopped = &mut stopped => {
-                stopped?;
-                break;
             }
         }
     }
