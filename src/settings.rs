@@ -75,7 +75,7 @@ impl Default for Settings {
 const SHORTEST_DEAD_AFTER: Duration = Duration::from_secs(1);
 
 /// What is claimed ahead is kept from others for so long; beyond this it would be theirs to miss.
-const LONGEST_AHEAD: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_AHEAD: Duration = Duration::from_secs(1);
 
 impl Settings {
     /// What a claim makes of the jobs that it brings.

@@ -188,7 +188,7 @@ impl ProducerActor {
         self.unsure = false;
         self.shared.back();
         let full = jobs.len() >= wanted;
-        self.ahead.put(jobs, full, Instant::now());
+        self.ahead.put(jobs, full, took, Instant::now());
         self.give(ctx);
         self.report_drained();
         if let Some(poller) = self.members.poller()

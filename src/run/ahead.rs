@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::job::Reserved;
+use crate::{job::Reserved, settings::LONGEST_AHEAD};
 
 /// The pace is taken over so long: many claims at full load, and short against the time that is claimed ahead.
 const WINDOW: Duration = Duration::from_millis(20);
@@ -15,14 +15,19 @@ const MOST: usize = 10;
 /// A job that has waited so many times the time that is claimed ahead waits for nobody here: it goes back.
 const PATIENCE: u32 = 5;
 
+/// A slow database stretches the time that is claimed ahead to so many times what was set, and to no more than that.
+const STRETCH: u32 = 10;
+
 /// The stock of jobs that are claimed and given to no worker yet.
 ///
 /// It holds what this process gets through in the time that `claim_ahead` sets, by its pace right now: slow
 /// handlers have next to none, and other processes find the jobs. That time bounds what claiming ahead costs: a more
-/// urgent job waits so much longer at most.
+/// urgent job waits so much longer at most. Where a claim itself takes longer than half of it, the time is twice what
+/// the last one took, so that the half at which the next is made lasts until its jobs are there.
 #[derive(Debug)]
 pub(crate) struct Ahead {
     jobs: VecDeque<(Instant, Reserved)>,
+    set: Duration,
     time: Duration,
     most: usize,
     /// Jobs that ended since, and at what pace a second before.
@@ -36,7 +41,7 @@ pub(crate) struct Ahead {
 impl Ahead {
     pub(crate) fn new(time: Duration, max_demand: usize, now: Instant) -> Self {
         let most = max_demand.saturating_mul(MOST);
-        Self { jobs: VecDeque::new(), time, most, ended: 0, since: now, pace: 0.0, dry: true }
+        Self { jobs: VecDeque::new(), set: time, time, most, ended: 0, since: now, pace: 0.0, dry: true }
     }
 
     /// How many to claim for workers that have room for so many more than there are; none if what is here will do.
@@ -57,12 +62,17 @@ impl Ahead {
         ((self.pace * self.time.as_secs_f64()) as usize).min(self.most)
     }
 
-    /// Takes in what a claim brought; `full` if it found all it wanted.
-    pub(crate) fn put(&mut self, claimed: Vec<Reserved>, full: bool, now: Instant) {
+    /// Takes in what a claim brought that took so long; `full` if it found all it wanted.
+    pub(crate) fn put(&mut self, claimed: Vec<Reserved>, full: bool, took: Duration, now: Instant) {
         self.dry = !full;
+        self.time = (2 * took).clamp(self.set, self.most_time());
         self.jobs.extend(claimed.into_iter().map(|job| (now, job)));
         // What is more urgent comes first, whichever claim brought it.
         self.jobs.make_contiguous().sort_by_key(|(_, job)| (job.priority, job.schedule, job.id));
+    }
+
+    fn most_time(&self) -> Duration {
+        (self.set * STRETCH).min(LONGEST_AHEAD.max(self.set))
     }
 
     /// The next to perform.
@@ -118,6 +128,9 @@ mod tests {
 
     const TIME: Duration = Duration::from_millis(20);
 
+    /// What a claim takes that need not be looked after.
+    const QUICK: Duration = Duration::from_millis(2);
+
     fn job(id: i64, priority: i32) -> Reserved {
         let at = chrono::DateTime::UNIX_EPOCH;
         Reserved {
@@ -162,8 +175,23 @@ mod tests {
         let (mut ahead, now) = at_pace(200, 100);
 
         assert_eq!(ahead.shortfall(10, now), 210);
-        ahead.put(jobs(0..150), true, now);
+        ahead.put(jobs(0..150), true, QUICK, now);
         assert_eq!(ahead.shortfall(10, now), 0, "half of it is enough for now");
+    }
+
+    #[test]
+    fn more_is_claimed_ahead_where_claims_are_slow_but_not_without_end() {
+        for (took, stock) in [(10, 200), (15, 300), (50, 1_000), (5_000, 2_000)] {
+            let (mut ahead, now) = at_pace(200, 1_000);
+            ahead.put(Vec::new(), true, Duration::from_millis(took), now);
+
+            assert_eq!(ahead.shortfall(10, now), 10 + stock, "{took} ms");
+            assert_eq!(ahead.patience().as_millis(), u128::try_from(stock / 2).unwrap(), "{took} ms");
+        }
+        let (mut off, now) = (Ahead::new(Duration::ZERO, 100, Instant::now()), Instant::now() + WINDOW);
+        off.ended(200);
+        off.put(Vec::new(), true, Duration::from_secs(1), now);
+        assert_eq!(off.shortfall(10, now), 10, "who claims nothing ahead does not do so for a slow database");
     }
 
     #[test]
@@ -184,7 +212,7 @@ mod tests {
     #[test]
     fn nothing_is_claimed_ahead_of_an_empty_queue() {
         let (mut ahead, now) = at_pace(200, 100);
-        ahead.put(jobs(0..5), false, now);
+        ahead.put(jobs(0..5), false, QUICK, now);
 
         assert_eq!(ahead.shortfall(0, now), 0);
         assert_eq!(ahead.shortfall(6, now), 201, "who claims anyway claims ahead too");
@@ -196,8 +224,8 @@ mod tests {
     fn a_more_urgent_job_overtakes_what_was_claimed_before_it() {
         let now = Instant::now();
         let mut ahead = Ahead::new(TIME, 100, now);
-        ahead.put(vec![job(1, 5), job(2, 5)], true, now);
-        ahead.put(vec![job(3, 0), job(4, 5)], true, now);
+        ahead.put(vec![job(1, 5), job(2, 5)], true, QUICK, now);
+        ahead.put(vec![job(3, 0), job(4, 5)], true, QUICK, now);
 
         let order: Vec<_> = std::iter::from_fn(|| ahead.take()).map(|job| job.id).collect();
 
@@ -207,7 +235,7 @@ mod tests {
     #[test]
     fn what_nobody_takes_in_time_goes_back() {
         let (mut ahead, now) = at_pace(200, 100);
-        ahead.put(jobs(1..3), true, now);
+        ahead.put(jobs(1..3), true, QUICK, now);
 
         assert_eq!(ahead.overdue(now + TIME), Vec::<i64>::new());
         assert_eq!(ahead.overdue(now + ahead.patience()), [1, 2]);
