@@ -21,6 +21,7 @@ use crate::{
         backoff::reconnect_delay,
         demand::{Demands, WorkerId},
         progress::Progress,
+        rush::Rush,
         shared::Shared,
         waiting::{Answered, Next, Waiting},
     },
@@ -40,6 +41,7 @@ pub(crate) struct ProducerActor {
     watching: bool,
     subscription: Option<Subscription>,
     waiting: Waiting,
+    rush: Rush,
     progress: Progress,
     /// A claim from the beginning is planned.
     beginning: bool,
@@ -51,6 +53,10 @@ pub(crate) struct ProducerActor {
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
     again: bool,
+    /// Something was announced that the claim under way may not have seen.
+    overtaken: bool,
+    /// In a rush: the next look is planned, and nothing that is announced or ends before it brings it forward.
+    pausing: bool,
     /// The answer to a claim was lost: there may be jobs held that nobody here knows of.
     unsure: bool,
     /// The database could not be reached so many times in a row.
@@ -106,12 +112,15 @@ impl ProducerActor {
             watching: false,
             subscription,
             waiting: Waiting::default(),
+            rush: Rush::default(),
             progress: Progress::default(),
             beginning: false,
             resuming: false,
             looking: false,
             claiming: false,
             again: false,
+            overtaken: false,
+            pausing: false,
             unsure: false,
             failures: 0,
             draining: false,
@@ -132,7 +141,7 @@ impl ProducerActor {
             return;
         }
         self.claiming = true;
-        self.again = false;
+        (self.again, self.overtaken) = (false, false);
         self.waiting.stir();
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
@@ -187,7 +196,7 @@ impl ProducerActor {
         self.failures = 0;
         self.unsure = false;
         self.shared.back();
-        let full = jobs.len() >= wanted;
+        let (found, full) = (jobs.len(), jobs.len() >= wanted);
         self.ahead.put(jobs, full, took, Instant::now());
         self.give(ctx);
         self.report_drained();
@@ -200,7 +209,11 @@ impl ProducerActor {
             // Nobody needs to announce anything while all are busy.
             self.stop_waiting();
         }
-        if full || self.again {
+        if full {
+            self.claim(ctx);
+        } else if let Some(pause) = self.rush.after_short_claim(found, self.overtaken, took) {
+            self.look_after(pause, ctx);
+        } else if self.again {
             self.claim(ctx);
         } else if self.demands.total() > 0 {
             if sight.is_some() {
@@ -211,6 +224,17 @@ impl ProducerActor {
             }
             self.wait(ctx);
         }
+    }
+
+    /// Lets inserts be silent, and looks by itself for what has come meanwhile.
+    fn look_after(&mut self, pause: Duration, ctx: &mut Context<Self>) {
+        self.stop_waiting();
+        self.pausing = true;
+        ctx.run_later(pause, |act, ctx| {
+            act.pausing = false;
+            act.ahead.refresh();
+            act.claim(ctx);
+        });
     }
 
     /// Has what nobody can be told of be found, if no other claim comes soon.
@@ -388,7 +412,10 @@ impl StreamHandler<Signal> for ProducerActor {
         self.waiting.listening_on(signal.connection);
         self.waiting.stir();
         self.ahead.refresh();
-        self.claim(ctx);
+        self.overtaken = true;
+        if !self.pausing {
+            self.claim(ctx);
+        }
     }
 
     fn finished(&mut self, _: &mut Self::Context) {
@@ -404,7 +431,9 @@ impl Handler<Demand> for ProducerActor {
         if demand.epoch == self.epoch {
             self.ahead.ended(demand.ended);
             self.demands.add(demand.worker, demand.jobs, demand.performer);
-            if self.waiting.is_at_rest() {
+            if self.pausing {
+                self.give(ctx);
+            } else if self.waiting.is_at_rest() {
                 self.plan_look(ctx);
             } else {
                 self.claim(ctx);

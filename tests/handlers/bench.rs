@@ -143,6 +143,10 @@ impl Bench {
 
     /// What is announced from now on when jobs end, as channel and payload.
     pub(crate) async fn listen(&self) -> UnboundedReceiver<(String, String)> {
+        self.listen_to(&["jobs.completed", "jobs.retry", "jobs.failed"]).await
+    }
+
+    pub(crate) async fn listen_to(&self, channels: &[&str]) -> UnboundedReceiver<(String, String)> {
         let (client, mut connection) = tokio_postgres::connect(&self.db.url(), NoTls).await.unwrap();
         let (tell, heard) = unbounded_channel();
         actix_rt::spawn(async move {
@@ -154,8 +158,9 @@ impl Bench {
                 }
             }
         });
-        let channels = r#"LISTEN "jobs.completed"; LISTEN "jobs.retry"; LISTEN "jobs.failed""#;
-        client.batch_execute(channels).await.unwrap();
+        for channel in channels {
+            client.batch_execute(&format!("LISTEN \"{channel}\"")).await.unwrap();
+        }
         // The connection lasts as long as its client.
         actix_rt::spawn(async move {
             let _client = client;

@@ -112,6 +112,44 @@ async fn a_rush_of_jobs_never_exceeds_max_demand() {
     running.shutdown().await;
 }
 
+/// Commits that announce wait for each other, so a producer that cannot follow them lets them be silent. It is on its
+/// own then, and must find every job; and be told of the next one that comes when the rush is over.
+#[actix::test]
+async fn a_rush_of_inserts_is_silent_for_the_most_part_and_every_job_of_it_runs() {
+    const SESSIONS: usize = 4;
+    const JOBS: usize = 2_000;
+    let bench = Bench::new().await;
+    let mut heard = bench.listen_to(&["jobs"]).await;
+    let running = bench
+        .start(Handlers::new().on("Rush", async |_: Job<Value>, ctx: Context| -> Done { Ok(ctx.complete().await?) }));
+    let running = running.await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ShareLock'
+                                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    let waits = async || bench.ask::<bool>(waits).await.then_some(());
+    eventually("a producer that waits", waits).await;
+    let insert = format!(
+        r#"DO $$ BEGIN
+             FOR n IN 1 .. {} LOOP
+               INSERT INTO jobs (params) VALUES ('{{"type": "Rush"}}');
+               COMMIT;
+             END LOOP;
+           END $$"#,
+        JOBS / SESSIONS
+    );
+
+    let sessions = futures_util::future::join_all((0..SESSIONS).map(|_| bench.db.client())).await;
+    futures_util::future::try_join_all(sessions.iter().map(|session| session.batch_execute(&insert))).await.unwrap();
+
+    eventually("the end of all", async || (bench.count("true").await == 0).then_some(())).await;
+    eventually("a producer that waits again", waits).await;
+    let announced = std::iter::from_fn(|| heard.try_recv().ok()).count();
+    assert!((1..JOBS / 2).contains(&announced), "{announced} of {JOBS} are announced");
+    let last = bench.enqueue(bare("Rush")).await;
+    bench.completes(last).await;
+    assert_eq!(hear(&mut heard).await.0, "jobs");
+    running.shutdown().await;
+}
+
 /// Claims ahead of demand are for workers that end jobs quickly: what they cannot take soon is others' again.
 #[actix::test]
 async fn what_was_claimed_ahead_goes_back_when_the_workers_become_slow() {

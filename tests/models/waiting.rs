@@ -10,6 +10,7 @@
 //! | `Answer`, `Hear`, `Fire`, `Retry` | what the producer is told by these answers, by the signal of the connection, by its timers |
 //! | `Lose`, `Reconnect` | the end of the connection, and another that LISTENs |
 //! | `Vacate` | the end of a job that the producer's only worker is busy with |
+//! | `Hurry`, `Resume` | an answer to a claim in a rush, as `Claimed`, and the look after the pause that follows |
 //!
 //! Polls and the look that follows every claim half of `dead_after` later are left out: nothing here may need them. A
 //! process that dies in the middle of a claim does, so no process dies here.
@@ -35,6 +36,7 @@ enum Rules {
     DoesNotWaitForWriters,
     DoesNotHearOfAnotherConnection,
     InsertsSeeWaitersInTheirSnapshot,
+    DoesNotLookInARush,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,6 +100,10 @@ struct Producer {
     early: Option<Mark>,
     timers: Vec<(u64, Mark)>,
     retry: bool,
+    /// In a rush, until the next look.
+    pausing: bool,
+    /// The pauses that are still to come.
+    pauses: u8,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -128,6 +134,8 @@ enum Action {
     Lose(usize),
     Reconnect(usize),
     Vacate(usize),
+    Hurry(usize),
+    Resume(usize),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -139,10 +147,12 @@ struct Rest {
     writers: usize,
     /// The connections that are lost and the locks that are refused, all in all.
     faults: u8,
+    /// How often each producer pauses in a rush.
+    pauses: u8,
 }
 
 impl Producer {
-    fn new(room: usize) -> Self {
+    fn new(room: usize, pauses: u8) -> Self {
         Self {
             waiting: Waiting::default(),
             room,
@@ -158,6 +168,8 @@ impl Producer {
             early: None,
             timers: Vec::new(),
             retry: false,
+            pausing: false,
+            pauses,
         }
     }
 
@@ -198,6 +210,7 @@ impl Producer {
             && self.answers.is_empty()
             && self.timers.is_empty()
             && !self.retry
+            && !self.pausing
             && !self.signal.1
             && self.connection.is_some()
             && self.commands.iter().all(|command| *command == Command::Unlock)
@@ -318,7 +331,7 @@ impl Rest {
                 state.producers[p].claim = Claim::Done { wanted, found: jobs.len() };
                 jobs.iter().for_each(|job| state.unclaimed[*job] = false);
             }
-            Action::Claimed(p) => {
+            Action::Claimed(p) | Action::Hurry(p) => {
                 let producer = &mut state.producers[p];
                 let Claim::Done { wanted, found } = producer.claim else { return None };
                 producer.claim = Claim::None;
@@ -326,7 +339,13 @@ impl Rest {
                 if producer.room == 0 && producer.waiting.stop() {
                     producer.send(Command::Unlock);
                 }
-                if found == wanted || producer.again {
+                if matches!(action, Action::Hurry(_)) && found < wanted {
+                    producer.pauses = producer.pauses.checked_sub(1)?;
+                    if producer.waiting.stop() {
+                        producer.send(Command::Unlock);
+                    }
+                    producer.pausing = self.rules != Rules::DoesNotLookInARush;
+                } else if found == wanted || producer.again {
                     producer.claim();
                 } else {
                     self.wait(producer);
@@ -338,9 +357,16 @@ impl Rest {
                     return None;
                 }
                 producer.room += 1;
-                if !producer.waiting.is_at_rest() {
+                if !producer.waiting.is_at_rest() && !producer.pausing {
                     producer.claim();
                 }
+            }
+            Action::Resume(p) => {
+                let producer = &mut state.producers[p];
+                if !std::mem::take(&mut producer.pausing) {
+                    return None;
+                }
+                producer.claim();
             }
             Action::Serve(p) => self.serve(state, p)?,
             Action::Refuse(p) => {
@@ -367,7 +393,9 @@ impl Rest {
                     return None;
                 }
                 producer.waiting.listening_on(producer.signal.0);
-                producer.claim();
+                if !producer.pausing {
+                    producer.claim();
+                }
             }
             Action::Fire(p) => {
                 let producer = &mut state.producers[p];
@@ -431,7 +459,7 @@ impl Model for Rest {
         vec![State {
             writers: vec![Writer::Idle; self.writers],
             unclaimed: vec![true; self.writers],
-            producers: vec![Producer::new(self.room); self.producers],
+            producers: vec![Producer::new(self.room, self.pauses); self.producers],
             faults: self.faults,
         }]
     }
@@ -439,7 +467,8 @@ impl Model for Rest {
     fn actions(&self, _: &State, actions: &mut Vec<Action>) {
         use Action::*;
         let of_writers = [Begin, Write, Test, Commit, End];
-        let of_producers = [Claim, Claimed, Serve, Refuse, Answer, Hear, Fire, Retry, Listen, Lose, Reconnect, Vacate];
+        let of_producers =
+            [Claim, Claimed, Serve, Refuse, Answer, Hear, Fire, Retry, Listen, Lose, Reconnect, Vacate, Hurry, Resume];
         actions.extend(of_writers.iter().flat_map(|action| (0..self.writers).map(action)));
         actions.extend(of_producers.iter().flat_map(|action| (0..self.producers).map(action)));
     }
@@ -472,6 +501,12 @@ impl Model for Rest {
                 state.producers.iter().any(|producer| producer.locked && producer.commands.contains(&Command::Unlock))
             }),
         ];
+        if self.pauses > 0 {
+            properties
+                .push(happens("a producer that waits pauses in a rush, and lets inserts be silent", |_, state| {
+                    state.producers.iter().any(|producer| producer.pausing && producer.locked)
+                }));
+        }
         if self.faults > 0 {
             properties.push(happens("a lock is taken again on another connection", |_, state| {
                 state.producers.iter().any(|producer| producer.locked && producer.connection == Some(2))
@@ -483,10 +518,10 @@ impl Model for Rest {
 
 #[test]
 fn a_committed_job_is_claimed_or_announced_to_every_producer_that_rests() {
-    let one = Rest { rules: Rules::AsBuilt, producers: 1, room: 1, writers: 1, faults: 2 };
+    let one = Rest { rules: Rules::AsBuilt, producers: 1, room: 1, writers: 1, faults: 2, pauses: 1 };
     holds(Rest { writers: 2, faults: 0, ..one });
-    holds(Rest { producers: 2, faults: 0, ..one });
-    holds(Rest { room: 2, writers: 2, faults: 1, ..one });
+    holds(Rest { producers: 2, faults: 0, pauses: 0, ..one });
+    holds(Rest { room: 2, writers: 2, faults: 1, pauses: 0, ..one });
     holds(one);
 }
 
@@ -499,7 +534,8 @@ fn every_step_on_the_way_to_rest_is_needed() {
         Rules::DoesNotWaitForWriters,
         Rules::DoesNotHearOfAnotherConnection,
         Rules::InsertsSeeWaitersInTheirSnapshot,
+        Rules::DoesNotLookInARush,
     ] {
-        breaks(Rest { rules, producers: 1, room: 1, writers: 1, faults: 1 }, NOT_FORGOTTEN);
+        breaks(Rest { rules, producers: 1, room: 1, writers: 1, faults: 1, pauses: 1 }, NOT_FORGOTTEN);
     }
 }
