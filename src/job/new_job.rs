@@ -107,4 +107,9 @@ impl NewJob {
         self.notify = Some(payload.into());
         self
     }
+
+    /// Whether nothing but its params was said of it.
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self { params: _, when: When::Now, max_attempts: None, priority: None, notify: None })
+    }
 }

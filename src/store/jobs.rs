@@ -14,10 +14,11 @@ use crate::{
 /// commit to cost nothing, few enough to bound its memory.
 const CHUNK: (usize, usize) = (50_000, 16 << 20);
 
-/// The inserts of one job and of many, as a connection of somebody's own has planned them.
+/// The inserts of one job, of one with nothing but its params, and of many, as a connection of somebody's own has planned them.
 #[derive(Clone)]
 pub(crate) struct Inserts {
     one: Statement,
+    plain: Statement,
     many: Statement,
 }
 
@@ -129,20 +130,27 @@ impl Store {
             RawParams::Binary(bytes) => bytes,
         };
         let values: [_; 6] = [params, &at, &delay, &job.max_attempts, &job.priority, &job.notify];
-        let parameters: Vec<_> = values.into_iter().zip(self.types_of_one()).collect();
-        let rows = planned.query(client, &self.sql.enqueue_one, |inserts| &inserts.one, &parameters).await;
+        let parameters = values.into_iter().zip(self.types_of_one());
+        let rows = if job.is_plain() {
+            let parameters: Vec<_> = parameters.take(1).collect();
+            planned.query(client, &self.sql.enqueue_plain, |inserts| &inserts.plain, &parameters).await
+        } else {
+            let parameters: Vec<_> = parameters.collect();
+            planned.query(client, &self.sql.enqueue_one, |inserts| &inserts.one, &parameters).await
+        };
         self.ids(rows, "enqueue a job")
     }
 
-    /// Plans both inserts on a connection that is its caller's own.
+    /// Plans the inserts on a connection that is its caller's own.
     pub(crate) async fn prepare_enqueue<C: GenericClient + Sync>(&self, client: &C) -> Result<Inserts, DatabaseError> {
         let (of_one, of_many) = (self.types_of_one(), self.types_of_many());
         let one = client.prepare_typed(&self.sql.enqueue_one, &of_one);
+        let plain = client.prepare_typed(&self.sql.enqueue_plain, &of_one[..1]);
         let many = client.prepare_typed(&self.sql.enqueue, &of_many);
-        let planned = futures_util::future::try_join(one, many).await;
-        let (one, many) =
+        let planned = futures_util::future::try_join3(one, plain, many).await;
+        let (one, plain, many) =
             planned.map_err(|error| DatabaseError::statement(self.attempted("prepare to enqueue jobs"), error))?;
-        Ok(Inserts { one, many })
+        Ok(Inserts { one, plain, many })
     }
 
     fn types_of_one(&self) -> [Type; 6] {

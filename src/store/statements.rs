@@ -8,6 +8,7 @@ use crate::{
 pub(crate) struct Statements {
     pub(crate) enqueue: String,
     pub(crate) enqueue_one: String,
+    pub(crate) enqueue_plain: String,
     pub(crate) requeue: String,
     pub(crate) claim: Claims,
     pub(crate) claim_onward: Claims,
@@ -42,6 +43,7 @@ impl Statements {
         Self {
             enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
             enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
+            enqueue_plain: fill(include_str!("../../sql/statements/enqueue_plain.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
             claim: Claims::new(CLAIM, RESERVES, name, kind),
             claim_onward: Claims::new(CLAIM_ONWARD, RESERVES, name, kind),
