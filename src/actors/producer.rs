@@ -26,7 +26,7 @@ use crate::{
         waiting::{Answered, Next, Waiting},
     },
     settings::Settings,
-    store::{Claim, Onward},
+    store::{Claim, Onward, Take},
 };
 
 /// Holds the demand of the workers and the stream of notifications, and claims jobs for the one when told
@@ -103,12 +103,14 @@ impl ProducerActor {
         lifeline: Lifeline,
     ) -> Self {
         let Settings { claim_ahead, max_demand, .. } = shared.settings;
+        let (Take::Reserve(hold) | Take::Start(hold)) = shared.settings.take();
+        let ahead = Ahead::new(claim_ahead, hold, max_demand, Instant::now());
         Self {
             epoch,
             shared,
             members,
             demands: Demands::new(),
-            ahead: Ahead::new(claim_ahead, max_demand, Instant::now()),
+            ahead,
             watching: false,
             subscription,
             waiting: Waiting::default(),
@@ -209,6 +211,9 @@ impl ProducerActor {
             // Nobody needs to announce anything while all are busy.
             self.stop_waiting();
         }
+        if self.draining {
+            return;
+        }
         if full {
             self.claim(ctx);
         } else if let Some(pause) = self.rush.after_short_claim(found, self.overtaken, took) {
@@ -229,7 +234,9 @@ impl ProducerActor {
     /// Lets inserts be silent, and looks by itself for what has come meanwhile.
     fn look_after(&mut self, pause: Duration, ctx: &mut Context<Self>) {
         self.stop_waiting();
-        self.pausing = true;
+        if std::mem::replace(&mut self.pausing, true) {
+            return;
+        }
         ctx.run_later(pause, |act, ctx| {
             act.pausing = false;
             act.ahead.refresh();

@@ -29,6 +29,7 @@ pub(crate) struct Ahead {
     jobs: VecDeque<(Instant, Reserved)>,
     set: Duration,
     time: Duration,
+    longest: Duration,
     most: usize,
     /// Jobs that ended since, and at what pace a second before.
     ended: usize,
@@ -39,9 +40,12 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    pub(crate) fn new(time: Duration, max_demand: usize, now: Instant) -> Self {
+    /// A stock for workers that run `max_demand` jobs at a time; what is claimed is taken back after `hold`.
+    pub(crate) fn new(time: Duration, hold: Duration, max_demand: usize, now: Instant) -> Self {
         let most = max_demand.saturating_mul(MOST);
-        Self { jobs: VecDeque::new(), set: time, time, most, ended: 0, since: now, pace: 0.0, dry: true }
+        // What has waited too long is found within twice the patience, and has to go back before the hold lapses.
+        let longest = (time * STRETCH).min(LONGEST_AHEAD).min(hold / (4 * PATIENCE)).max(time);
+        Self { jobs: VecDeque::new(), set: time, time, longest, most, ended: 0, since: now, pace: 0.0, dry: true }
     }
 
     /// How many to claim for workers that have room for so many more than there are; none if what is here will do.
@@ -65,14 +69,11 @@ impl Ahead {
     /// Takes in what a claim brought that took so long; `full` if it found all it wanted.
     pub(crate) fn put(&mut self, claimed: Vec<Reserved>, full: bool, took: Duration, now: Instant) {
         self.dry = !full;
-        self.time = (2 * took).clamp(self.set, self.most_time());
+        // What is here was claimed for the time before, so that may not shrink at once.
+        self.time = (2 * took).max(self.time / 2).clamp(self.set, self.longest);
         self.jobs.extend(claimed.into_iter().map(|job| (now, job)));
         // What is more urgent comes first, whichever claim brought it.
         self.jobs.make_contiguous().sort_by_key(|(_, job)| (job.priority, job.schedule, job.id));
-    }
-
-    fn most_time(&self) -> Duration {
-        (self.set * STRETCH).min(LONGEST_AHEAD.max(self.set))
     }
 
     /// The next to perform.
@@ -128,6 +129,8 @@ mod tests {
 
     const TIME: Duration = Duration::from_millis(20);
 
+    const HOLD: Duration = Duration::from_secs(60);
+
     /// What a claim takes that need not be looked after.
     const QUICK: Duration = Duration::from_millis(2);
 
@@ -155,7 +158,7 @@ mod tests {
     /// A stock whose workers have ended so many jobs in the last 20 ms.
     fn at_pace(ended: usize, max_demand: usize) -> (Ahead, Instant) {
         let begun = Instant::now();
-        let mut ahead = Ahead::new(TIME, max_demand, begun);
+        let mut ahead = Ahead::new(TIME, HOLD, max_demand, begun);
         ahead.refresh();
         ahead.ended(ended);
         (ahead, begun + WINDOW)
@@ -164,7 +167,7 @@ mod tests {
     #[test]
     fn an_idle_process_claims_for_the_room_it_has_and_no_more() {
         let now = Instant::now();
-        let mut ahead = Ahead::new(TIME, 100, now);
+        let mut ahead = Ahead::new(TIME, HOLD, 100, now);
 
         assert_eq!(ahead.shortfall(7, now), 7);
         assert_eq!(ahead.shortfall(0, now), 0);
@@ -188,10 +191,23 @@ mod tests {
             assert_eq!(ahead.shortfall(10, now), 10 + stock, "{took} ms");
             assert_eq!(ahead.patience().as_millis(), u128::try_from(stock / 2).unwrap(), "{took} ms");
         }
-        let (mut off, now) = (Ahead::new(Duration::ZERO, 100, Instant::now()), Instant::now() + WINDOW);
+        let (mut short, now) = (Ahead::new(TIME, Duration::from_secs(1), 100, Instant::now()), Instant::now());
+        short.put(Vec::new(), true, Duration::from_secs(1), now);
+        assert_eq!(short.patience().as_millis(), 250, "what is held for a second is not kept for one");
+        let (mut off, now) = (Ahead::new(Duration::ZERO, HOLD, 100, Instant::now()), Instant::now() + WINDOW);
         off.ended(200);
         off.put(Vec::new(), true, Duration::from_secs(1), now);
         assert_eq!(off.shortfall(10, now), 10, "who claims nothing ahead does not do so for a slow database");
+    }
+
+    #[test]
+    fn what_was_claimed_for_a_long_time_is_not_overdue_because_the_next_claim_was_quick() {
+        let (mut ahead, now) = at_pace(200, 100);
+        ahead.put(Vec::new(), true, Duration::from_millis(100), now);
+        ahead.put(jobs(0..1_000), true, QUICK, now);
+
+        assert_eq!(ahead.overdue(now + TIME * 10), Vec::<i64>::new(), "they are worth 100 ms to 200 ms");
+        assert_eq!(ahead.overdue(now + ahead.patience()).len(), 1_000);
     }
 
     #[test]
@@ -223,7 +239,7 @@ mod tests {
     #[test]
     fn a_more_urgent_job_overtakes_what_was_claimed_before_it() {
         let now = Instant::now();
-        let mut ahead = Ahead::new(TIME, 100, now);
+        let mut ahead = Ahead::new(TIME, HOLD, 100, now);
         ahead.put(vec![job(1, 5), job(2, 5)], true, QUICK, now);
         ahead.put(vec![job(3, 0), job(4, 5)], true, QUICK, now);
 

@@ -146,7 +146,6 @@ async fn a_rush_of_inserts_is_silent_for_the_most_part_and_every_job_of_it_runs(
     assert!((1..JOBS / 2).contains(&announced), "{announced} of {JOBS} are announced");
     let last = bench.enqueue(bare("Rush")).await;
     bench.completes(last).await;
-    assert_eq!(hear(&mut heard).await.0, "jobs");
     running.shutdown().await;
 }
 
