@@ -216,7 +216,10 @@ impl ProducerActor {
         }
         if full {
             self.claim(ctx);
-        } else if let Some(pause) = self.rush.after_short_claim(found, self.overtaken, took) {
+        } else if self.demands.total() > 0
+            && let Some(pause) = self.rush.after_short_claim(found, self.overtaken, took)
+        {
+            // Where all are busy, those that become free look at once.
             self.look_after(pause, ctx);
         } else if self.again {
             self.claim(ctx);

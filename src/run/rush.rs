@@ -21,7 +21,7 @@ const OVERTAKEN: u32 = 8;
 const ENOUGH: usize = 2;
 
 /// How soon to look again, at the soonest and at the latest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(5));
+const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(3));
 
 impl Rush {
     /// After a claim that took so long, brought so many jobs and found no more: after how long to look again without
@@ -32,8 +32,8 @@ impl Rush {
             ..OVERTAKEN if was_overtaken => self.overtaken + 1,
             _ => 0,
         };
-        // A third of the time goes into claims, if they are quick.
-        (self.overtaken == OVERTAKEN).then(|| (2 * took).clamp(PAUSE.0, PAUSE.1))
+        // Half of the time goes into claims, unless they are slow.
+        (self.overtaken == OVERTAKEN).then(|| took.clamp(PAUSE.0, PAUSE.1))
     }
 }
 
@@ -46,14 +46,14 @@ mod tests {
     fn rushing() -> Rush {
         let mut rush = Rush::default();
         (1..OVERTAKEN).for_each(|_| assert_eq!(rush.after_short_claim(1, true, TOOK), None));
-        assert_eq!(rush.after_short_claim(1, true, TOOK), Some(2 * TOOK));
+        assert_eq!(rush.after_short_claim(1, true, TOOK), Some(TOOK));
         rush
     }
 
     #[test]
     fn claims_that_are_overtaken_again_and_again_are_a_rush_until_they_bring_next_to_nothing() {
         let mut rush = rushing();
-        assert_eq!(rush.after_short_claim(ENOUGH, false, TOOK), Some(2 * TOOK), "nobody announces anything now");
+        assert_eq!(rush.after_short_claim(ENOUGH, false, TOOK), Some(TOOK), "nobody announces anything now");
 
         assert_eq!(rush.after_short_claim(ENOUGH - 1, false, TOOK), None);
         assert_eq!(rush.after_short_claim(100, true, TOOK), None, "it begins anew");
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn no_job_waits_for_a_slow_claim_to_be_worth_it() {
-        for (took, pause) in [(0, 2), (2, 4), (1_000, 5)] {
+        for (took, pause) in [(0, 1), (2, 2), (1_000, 3)] {
             let pause = Duration::from_millis(pause);
             assert_eq!(rushing().after_short_claim(ENOUGH, false, Duration::from_millis(took)), Some(pause));
         }
