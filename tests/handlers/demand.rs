@@ -120,9 +120,8 @@ async fn a_rush_of_inserts_is_silent_for_the_most_part_and_every_job_of_it_runs(
     const JOBS: usize = 2_000;
     let bench = Bench::new().await;
     let mut heard = bench.listen_to(&["jobs"]).await;
-    let running = bench
-        .start(Handlers::new().on("Rush", async |_: Job<Value>, ctx: Context| -> Done { Ok(ctx.complete().await?) }));
-    let running = running.await;
+    let handler = async |_: Job<Value>, ctx: Context| -> Done { Ok(ctx.complete().await?) };
+    let running = bench.start(Handlers::new().on("Rush", handler)).await;
     let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND mode = 'ShareLock'
                                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
     let waits = async || bench.ask::<bool>(waits).await.then_some(());

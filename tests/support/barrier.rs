@@ -1,13 +1,12 @@
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 /// Stands before the table `jobs`, so that one statement takes longer than whoever sent it is patient, and the next one waits.
 pub struct Barrier {
     first: Client,
     watch: Client,
-    second: Option<JoinHandle<Client>>,
+    second: Option<Client>,
 }
 
 const CLOSE: &str = "BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE";
@@ -23,21 +22,15 @@ impl Barrier {
     pub async fn let_one_through(&mut self, url: &str, after: Duration) {
         self.somebody_waits(after).await;
         let second = super::connect(url).await;
-        self.second = Some(tokio::spawn(async move {
+        let second = tokio::spawn(async move {
             second.batch_execute(CLOSE).await.expect("a lock");
             second
-        }));
+        });
         // They pass in the order in which they came.
         self.until("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')").await;
         self.first.batch_execute("COMMIT").await.expect("an open way");
         // Whoever has just been let through is told of as waiting until it runs.
-        let second = self.second.as_ref().expect("the second lock");
-        patiently("the second lock", async {
-            while !second.is_finished() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        })
-        .await;
+        self.second = Some(patiently("the second lock", second).await.expect("the second lock"));
     }
 
     /// Waits until a statement has waited for so long.
@@ -53,10 +46,7 @@ impl Barrier {
 
     /// Lets everybody through.
     pub async fn open(self) {
-        drop(self.first);
-        if let Some(second) = self.second {
-            drop(second.await.expect("the second lock"));
-        }
+        drop((self.first, self.second));
     }
 
     async fn until(&self, question: &str) {
@@ -69,6 +59,6 @@ impl Barrier {
     }
 }
 
-async fn patiently(what: &str, wait: impl Future<Output = ()>) {
-    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+async fn patiently<F: Future>(what: &str, wait: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
