@@ -53,8 +53,6 @@ pub(crate) struct ProducerActor {
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
     again: bool,
-    /// Something was announced that the claim under way may not have seen.
-    overtaken: bool,
     /// In a rush: the next look is planned, and nothing that is announced or ends before it brings it forward.
     pausing: bool,
     /// The answer to a claim was lost: there may be jobs held that nobody here knows of.
@@ -121,7 +119,6 @@ impl ProducerActor {
             looking: false,
             claiming: false,
             again: false,
-            overtaken: false,
             pausing: false,
             unsure: false,
             failures: 0,
@@ -143,7 +140,8 @@ impl ProducerActor {
             return;
         }
         self.claiming = true;
-        (self.again, self.overtaken) = (false, false);
+        self.again = false;
+        self.rush.claims();
         self.waiting.stir();
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
@@ -217,7 +215,7 @@ impl ProducerActor {
         if full {
             self.claim(ctx);
         } else if self.demands.total() > 0
-            && let Some(pause) = self.rush.after_short_claim(found, self.overtaken, took)
+            && let Some(pause) = self.rush.after_short_claim(found, took)
         {
             // Where all are busy, those that become free look at once.
             self.look_after(pause, ctx);
@@ -422,7 +420,7 @@ impl StreamHandler<Signal> for ProducerActor {
         self.waiting.listening_on(signal.connection);
         self.waiting.stir();
         self.ahead.refresh();
-        self.overtaken = true;
+        self.rush.announced();
         if !self.pausing {
             self.claim(ctx);
         }

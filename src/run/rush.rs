@@ -10,6 +10,8 @@ use std::time::Duration;
 /// It is on its own then, so it must look; once that brings next to nothing, it waits for announcements again.
 #[derive(Debug, Default)]
 pub(crate) struct Rush {
+    /// Something was announced that the claim under way may not have seen.
+    announced: bool,
     /// So many claims in a row were overtaken.
     overtaken: u32,
 }
@@ -24,12 +26,21 @@ const ENOUGH: usize = 2;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(3));
 
 impl Rush {
+    /// A claim begins.
+    pub(crate) fn claims(&mut self) {
+        self.announced = false;
+    }
+
+    pub(crate) fn announced(&mut self) {
+        self.announced = true;
+    }
+
     /// After a claim that took so long, brought so many jobs and found no more: after how long to look again without
     /// being told, or none to be told.
-    pub(crate) fn after_short_claim(&mut self, jobs: usize, was_overtaken: bool, took: Duration) -> Option<Duration> {
+    pub(crate) fn after_short_claim(&mut self, jobs: usize, took: Duration) -> Option<Duration> {
         self.overtaken = match self.overtaken {
             OVERTAKEN if jobs >= ENOUGH => OVERTAKEN,
-            ..OVERTAKEN if was_overtaken => self.overtaken + 1,
+            ..OVERTAKEN if self.announced => self.overtaken + 1,
             _ => 0,
         };
         // Half of the time goes into claims, unless they are slow.
@@ -43,36 +54,47 @@ mod tests {
 
     const TOOK: Duration = Duration::from_millis(2);
 
+    impl Rush {
+        /// A claim that was overtaken, or not.
+        fn claimed(&mut self, jobs: usize, overtaken: bool, took: Duration) -> Option<Duration> {
+            self.claims();
+            if overtaken {
+                self.announced();
+            }
+            self.after_short_claim(jobs, took)
+        }
+    }
+
     fn rushing() -> Rush {
         let mut rush = Rush::default();
-        (1..OVERTAKEN).for_each(|_| assert_eq!(rush.after_short_claim(1, true, TOOK), None));
-        assert_eq!(rush.after_short_claim(1, true, TOOK), Some(TOOK));
+        (1..OVERTAKEN).for_each(|_| assert_eq!(rush.claimed(1, true, TOOK), None));
+        assert_eq!(rush.claimed(1, true, TOOK), Some(TOOK));
         rush
     }
 
     #[test]
     fn claims_that_are_overtaken_again_and_again_are_a_rush_until_they_bring_next_to_nothing() {
         let mut rush = rushing();
-        assert_eq!(rush.after_short_claim(ENOUGH, false, TOOK), Some(TOOK), "nobody announces anything now");
+        assert_eq!(rush.claimed(ENOUGH, false, TOOK), Some(TOOK), "nobody announces anything now");
 
-        assert_eq!(rush.after_short_claim(ENOUGH - 1, false, TOOK), None);
-        assert_eq!(rush.after_short_claim(100, true, TOOK), None, "it begins anew");
+        assert_eq!(rush.claimed(ENOUGH - 1, false, TOOK), None);
+        assert_eq!(rush.claimed(100, true, TOOK), None, "it begins anew");
     }
 
     #[test]
     fn one_claim_that_nothing_overtakes_is_no_rush() {
         let mut rush = Rush::default();
-        (1..OVERTAKEN).for_each(|_| assert_eq!(rush.after_short_claim(5, true, TOOK), None));
+        (1..OVERTAKEN).for_each(|_| assert_eq!(rush.claimed(5, true, TOOK), None));
 
-        assert_eq!(rush.after_short_claim(5, false, TOOK), None);
-        assert_eq!(rush.after_short_claim(5, true, TOOK), None);
+        assert_eq!(rush.claimed(5, false, TOOK), None);
+        assert_eq!(rush.claimed(5, true, TOOK), None);
     }
 
     #[test]
     fn no_job_waits_for_a_slow_claim_to_be_worth_it() {
         for (took, pause) in [(0, 1), (2, 2), (1_000, 3)] {
             let pause = Duration::from_millis(pause);
-            assert_eq!(rushing().after_short_claim(ENOUGH, false, Duration::from_millis(took)), Some(pause));
+            assert_eq!(rushing().claimed(ENOUGH, false, Duration::from_millis(took)), Some(pause));
         }
     }
 }
