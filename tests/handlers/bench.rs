@@ -130,6 +130,13 @@ impl Bench {
         errors[0].1.join(": ")
     }
 
+    /// Has another process beside this one, whose number is 0 and which lives. Of a process that nobody knows, any sweep
+    /// takes back what it holds.
+    pub(crate) async fn rival(&self) {
+        self.sql("INSERT INTO job_queue_nodes (node, name, dead_at) VALUES (0, 'rival', now() + interval '1 hour')")
+            .await;
+    }
+
     /// Makes a job due that waits for its time, and has the queue look.
     pub(crate) async fn hurry(&self, id: i64) {
         self.sql(&format!("UPDATE jobs SET schedule = now() WHERE id = {id}; NOTIFY jobs")).await;

@@ -140,6 +140,7 @@ async fn late(probe: Probe<String>, job: Job<Note>, mut ctx: Context) -> Done {
 #[actix::test]
 async fn a_completion_of_a_job_that_is_no_longer_held_is_lost_and_leaves_nothing() {
     let bench = Bench::with(|queue| queue.dead_after(HOUR).max_demand(1)).await;
+    bench.rival().await;
     let (probe, mut heard) = Probe::new();
     let running = bench.start(Handlers::new().on("Note", with(probe.clone(), late))).await;
     let failed = "UPDATE jobs SET state = 'FAILED', expires = NULL, node = NULL";
@@ -182,6 +183,7 @@ async fn a_completion_of_a_job_that_is_no_longer_held_is_lost_and_leaves_nothing
 #[actix::test]
 async fn a_lost_attempt_changes_nothing_of_the_job() {
     let bench = Bench::with(|queue| queue.dead_after(HOUR)).await;
+    bench.rival().await;
     let (probe, mut heard) = Probe::new();
     let running = bench.start(Handlers::new().on("Note", with(probe.clone(), late))).await;
     let id = bench.enqueue(note("begin")).await;

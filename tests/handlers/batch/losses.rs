@@ -37,6 +37,7 @@ async fn nothing_is_written_for_a_lost_job_and_the_others_are_completed_once() {
 
 async fn loses_one_of_three(at_once: bool) {
     let bench = Bench::with(one_worker).await;
+    bench.rival().await;
     let (probe, mut heard) = Probe::new();
     let handler = batched((probe.clone(), at_once), held_up);
     let running = bench.start(Handlers::new().batch("Note", full(3), handler)).await;
@@ -62,6 +63,7 @@ async fn loses_one_of_three(at_once: bool) {
 #[actix::test]
 async fn a_handler_may_go_on_without_a_job_that_was_lost() {
     let bench = Bench::with(one_worker).await;
+    bench.rival().await;
     let (probe, mut heard) = Probe::new();
     let handler = async |probe: Probe<usize>, jobs: Vec<Job<Note>>, mut ctx: BatchContext| {
         probe.say(jobs.len());
@@ -117,6 +119,7 @@ async fn a_batch_waits_for_rows_that_others_have_locked() {
 #[actix::test]
 async fn a_batch_with_nothing_to_write_is_removed_by_complete_and_a_lost_job_loses_nothing() {
     let bench = Bench::with(one_worker).await;
+    bench.rival().await;
     let mut ends = bench.listen().await;
     let (probe, mut heard) = Probe::new();
     let handler = async |probe: Probe<usize>, jobs: Vec<Job<Note>>, ctx: BatchContext| {
