@@ -22,14 +22,14 @@ WITH {pauses}, before AS MATERIALIZED (
       FROM {table}
      WHERE state IN ('SCHEDULED', 'RETRY')
 )
-SELECT NULL::float8 AS due_in, NULL::bigint AS walked, NULL::boolean AS paused, claimed.*
-  FROM claimed
- UNION ALL
--- One row more, and the first: what is told of the claim as a whole, after the walk.
+-- What is told of the claim as a whole, after the walk, in a row without a job.
 SELECT next.due_in,
        CASE WHEN (SELECT count(*) FROM claimed) >= 0
-            THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END,
-       (SELECT kinds FROM pauses) IS NOT NULL,
+            THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END AS walked,
+       (SELECT kinds FROM pauses) IS NOT NULL AS paused,
        claimed.*
   FROM next LEFT JOIN claimed ON false
- ORDER BY priority NULLS FIRST, schedule, id
+ UNION ALL
+-- They come in no order: whoever reads them knows it, and puts them into it for less.
+SELECT NULL, NULL, NULL, claimed.*
+  FROM claimed

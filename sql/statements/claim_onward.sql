@@ -98,29 +98,25 @@ WITH {pauses}, unseen AS MATERIALIZED (
      WHERE state IN ('SCHEDULED', 'RETRY')
        AND schedule > now() - interval '2 seconds'
 )
-SELECT NULL::float8 AS due_in, NULL::timestamptz AS at, NULL::text AS xmax, NULL::text[] AS xip,
-       NULL::text[] AS writers, NULL::timestamptz[] AS starts,
-       NULL::integer[] AS late_priorities, NULL::timestamptz[] AS late_schedules, NULL::bigint[] AS late_ids,
-       NULL::integer[] AS remaining_priorities, NULL::timestamptz[] AS remaining_schedules,
-       NULL::bigint[] AS remaining_ids, NULL::bigint AS walked, NULL::boolean AS paused, claimed.*
-  FROM claimed
- UNION ALL
--- One row more, and the first: what is told of the claim as a whole, after the walk.
+-- What is told of the claim as a whole, after the walk, in a row without a job.
 SELECT next.due_in,
-       now(),
-       pg_snapshot_xmax(pg_current_snapshot())::text,
-       ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text),
-       COALESCE(writers.transactions, '{}'),
-       COALESCE(writers.starts, '{}'),
-       ARRAY(SELECT priority FROM late ORDER BY priority),
-       ARRAY(SELECT schedule FROM late ORDER BY priority),
-       ARRAY(SELECT id FROM late ORDER BY priority),
-       ARRAY(SELECT priority FROM remaining ORDER BY priority),
-       ARRAY(SELECT schedule FROM remaining ORDER BY priority),
-       ARRAY(SELECT id FROM remaining ORDER BY priority),
+       now() AS at,
+       pg_snapshot_xmax(pg_current_snapshot())::text AS xmax,
+       ARRAY(SELECT pg_snapshot_xip(pg_current_snapshot())::text) AS xip,
+       COALESCE(writers.transactions, '{}') AS writers,
+       COALESCE(writers.starts, '{}') AS starts,
+       ARRAY(SELECT priority FROM late ORDER BY priority) AS late_priorities,
+       ARRAY(SELECT schedule FROM late ORDER BY priority) AS late_schedules,
+       ARRAY(SELECT id FROM late ORDER BY priority) AS late_ids,
+       ARRAY(SELECT priority FROM remaining ORDER BY priority) AS remaining_priorities,
+       ARRAY(SELECT schedule FROM remaining ORDER BY priority) AS remaining_schedules,
+       ARRAY(SELECT id FROM remaining ORDER BY priority) AS remaining_ids,
        CASE WHEN (SELECT count(*) FROM claimed) >= 0
-            THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END,
-       (SELECT kinds FROM pauses) IS NOT NULL,
+            THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END AS walked,
+       (SELECT kinds FROM pauses) IS NOT NULL AS paused,
        claimed.*
   FROM next CROSS JOIN writers LEFT JOIN claimed ON false
- ORDER BY priority NULLS FIRST, schedule, id
+ UNION ALL
+-- They come in no order, as those of a claim do.
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed.*
+  FROM claimed

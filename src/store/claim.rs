@@ -195,30 +195,34 @@ impl Store {
 }
 
 fn is_paused(rows: &[Row]) -> bool {
-    rows.first().is_some_and(|row| row.get("paused"))
+    whole(rows).is_some_and(|row| row.get("paused"))
 }
 
-/// The first row has what is told of the claim as a whole, the others a job each.
+/// What is told of the claim as a whole.
+fn whole(rows: &[Row]) -> Option<&Row> {
+    rows.iter().find(|row| row.get::<_, Option<i64>>("id").is_none())
+}
+
 fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
-    let Some(first) = rows.first() else {
+    let Some(whole) = whole(rows) else {
         return Claim::default();
     };
+    let job = |row: &Row| {
+        let job = reserved(row.get::<_, Option<i64>>("id")?, row);
+        Some(if matches!(take, Take::Start(_)) {
+            job.begun(Began { waited: seconds(row.get("waited")), ..began.clone() })
+        } else {
+            job
+        })
+    };
+    let mut jobs: Vec<_> = rows.iter().filter_map(job).collect();
+    jobs.sort_unstable_by_key(|job| (job.priority, job.schedule, job.id));
     Claim {
-        jobs: rows
-            .iter()
-            .filter_map(|row| {
-                let job = reserved(row.get::<_, Option<i64>>("id")?, row);
-                Some(if matches!(take, Take::Start(_)) {
-                    job.begun(Began { waited: seconds(row.get("waited")), ..began.clone() })
-                } else {
-                    job
-                })
-            })
-            .collect(),
-        due_in: seconds(first.get("due_in")),
-        walked: first.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
-        paused: first.get("paused"),
-        sight: sight(first),
+        jobs,
+        due_in: seconds(whole.get("due_in")),
+        walked: whole.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
+        paused: whole.get("paused"),
+        sight: sight(whole),
     }
 }
 
