@@ -15,6 +15,7 @@ use super::{
 use crate::{
     database::{Horizon, Signal, Subscription},
     error::DatabaseError,
+    job::Reserved,
     logs, metrics,
     run::{
         ahead::Ahead,
@@ -281,20 +282,34 @@ impl ProducerActor {
         }
     }
 
-    /// Hands what is claimed to workers that asked.
+    /// Hands what is claimed to workers that asked, to each all at once: a message may find its thread asleep, and to
+    /// wake it costs more than to tell it of another job.
     fn give(&mut self, ctx: &mut Context<Self>) {
+        let mut given: Vec<(WorkerId, Addr<WorkerActor>, Vec<Reserved>)> = Vec::new();
         while !self.draining
             && !self.ahead.is_empty()
             && let Some((worker, performer)) = self.demands.take()
             && let Some(job) = self.ahead.take()
         {
-            if let Err(
-                actix::prelude::SendError::Full(Perform(job)) | actix::prelude::SendError::Closed(Perform(job)),
-            ) = performer.try_send(Perform(job))
-            {
-                self.demands.forget(worker);
-                self.ahead.put_back(job, Instant::now());
+            match given.iter_mut().find(|(to, ..)| *to == worker) {
+                Some((.., jobs)) => jobs.push(job),
+                None => given.push((worker, performer, vec![job])),
             }
+        }
+        let mut refused = false;
+        for (worker, performer, jobs) in given {
+            if let Err(
+                actix::prelude::SendError::Full(Perform(jobs)) | actix::prelude::SendError::Closed(Perform(jobs)),
+            ) = performer.try_send(Perform(jobs))
+            {
+                refused = true;
+                self.demands.forget(worker);
+                jobs.into_iter().rev().for_each(|job| self.ahead.put_back(job, Instant::now()));
+            }
+        }
+        if refused {
+            // To those that are left.
+            return self.give(ctx);
         }
         if !self.ahead.is_empty() && !self.watching {
             self.watching = true;

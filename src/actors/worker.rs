@@ -42,10 +42,10 @@ pub(crate) struct WorkerActor {
     _lifeline: Lifeline,
 }
 
-/// A job to perform; sent only for demand.
+/// Jobs to perform, in their order; sent only for demand.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub(crate) struct Perform(pub(crate) Reserved);
+pub(crate) struct Perform(pub(crate) Vec<Reserved>);
 
 /// A producer wants to know all the room there is.
 #[derive(Debug, Message)]
@@ -108,6 +108,18 @@ impl WorkerActor {
         }
     }
 
+    fn perform(&mut self, job: Reserved, ctx: &mut Context<Self>) {
+        self.busy += 1;
+        let place = self.slots.occupy(self.shared.activity());
+        let performer = match self.dispatch.find(job.kind.as_deref()) {
+            Ok(Found::Batch(performer)) => return self.gather(performer, job, place, ctx),
+            Ok(Found::One(performer)) => Ok(performer),
+            Err(unknown) => Err(unknown),
+        };
+        let shared = Arc::clone(&self.shared);
+        self.jobs.spawn_local(perform(shared, performer, job, place));
+    }
+
     /// Has a job wait for others of its type.
     fn gather(&mut self, performer: Rc<dyn BatchPerformer>, job: Reserved, place: Place, ctx: &mut Context<Self>) {
         if self.shared.draining.is_cancelled() {
@@ -154,16 +166,8 @@ impl Actor for WorkerActor {
 impl Handler<Perform> for WorkerActor {
     type Result = ();
 
-    fn handle(&mut self, Perform(job): Perform, ctx: &mut Self::Context) {
-        self.busy += 1;
-        let place = self.slots.occupy(self.shared.activity());
-        let performer = match self.dispatch.find(job.kind.as_deref()) {
-            Ok(Found::Batch(performer)) => return self.gather(performer, job, place, ctx),
-            Ok(Found::One(performer)) => Ok(performer),
-            Err(unknown) => Err(unknown),
-        };
-        let shared = Arc::clone(&self.shared);
-        self.jobs.spawn_local(perform(shared, performer, job, place));
+    fn handle(&mut self, Perform(jobs): Perform, ctx: &mut Self::Context) {
+        jobs.into_iter().for_each(|job| self.perform(job, ctx));
     }
 }
 
