@@ -1,9 +1,8 @@
--- Guarantees the state of new rows at the price of one expression for the rows that need no change. It is one trigger
--- for all, since the server reads each trigger's expression anew for each statement. A second is what claims allow a
--- transaction between its begin and its insert.
+-- Guarantees the state of new rows at the price of one expression for the rows that need no change: those that are to run
+-- as of now, which the defaults of the table see to. It is one trigger for all, and says no more than it must, since the
+-- server reads each trigger's expression anew for each statement.
 CREATE TRIGGER job_queue_admit BEFORE INSERT ON {table} FOR EACH ROW
-WHEN (NEW.state <> 'AVAILABLE' OR NEW.schedule > pg_catalog.clock_timestamp()
-   OR NEW.schedule < pg_catalog.clock_timestamp() - interval '1 second'
+WHEN (NEW.schedule <> pg_catalog.now() OR NEW.state <> 'AVAILABLE'
    OR NEW.attempt <> 0 OR NEW.expires IS NOT NULL OR NEW.node IS NOT NULL)
 EXECUTE FUNCTION {schema}.job_queue_admit();
 
