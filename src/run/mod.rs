@@ -14,6 +14,7 @@ pub(crate) mod journal;
 pub(crate) mod node;
 pub(crate) mod progress;
 pub(crate) mod reach;
+mod reply;
 pub(crate) mod rush;
 pub(crate) mod settle;
 pub(crate) mod shared;

@@ -1,11 +1,14 @@
 //! Handlers that block their thread.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
+    task::{Context as TaskContext, Poll, Wake, Waker},
+    thread::{self, Thread},
     time::Duration,
 };
 
@@ -205,4 +208,42 @@ async fn a_handler_that_spins_holds_up_no_other_arbiter() {
     stop.store(true, Ordering::Relaxed);
     bench.completes(spinning).await;
     running.shutdown().await;
+}
+
+/// Lets a parked thread go on.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits as code does that is not asynchronous: the thread does nothing else until then.
+fn wait_for<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut TaskContext::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+/// One arbiter for all of them, so that the removals of those that went before are told to it meanwhile.
+#[actix::test]
+async fn a_handler_may_wait_for_its_completion_without_letting_go_of_its_thread() {
+    let bench = Bench::with(|queue| queue.arbiters(1)).await;
+    let handlers = Handlers::new()
+        .on("Park", async |_: Job<Value>, ctx: Context| Ok(wait_for(ctx.complete())?))
+        .on("Go", async |_: Job<Value>, ctx: Context| Ok(ctx.complete().await?));
+    let mixed: Vec<_> = (0..40).map(|n| bare(if n % 4 == 3 { "Park" } else { "Go" })).collect();
+    bench.jobs.enqueue_many(&bench.client, &mixed).await.unwrap();
+
+    let running = bench.start(handlers).await;
+
+    eventually("the end of all", async || (bench.count("true").await == 0).then_some(())).await;
+    let report = running.shutdown().await;
+    assert_eq!((report.failed, report.returned, report.left), (0, 0, 0), "{report}");
 }
