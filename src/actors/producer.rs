@@ -60,7 +60,6 @@ pub(crate) struct ProducerActor {
     unsure: bool,
     /// The database could not be reached so many times in a row.
     failures: u32,
-    draining: bool,
     drained: Vec<oneshot::Sender<()>>,
     _lifeline: Lifeline,
 }
@@ -88,7 +87,7 @@ pub(crate) struct Forget(pub(crate) WorkerId);
 #[rtype(result = "()")]
 pub(crate) struct Look;
 
-/// Claims no more; answers once no claim is under way.
+/// The shutdown has begun, and no claim begins any more; answers once none is under way.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct StopClaiming;
@@ -123,7 +122,6 @@ impl ProducerActor {
             pausing: false,
             unsure: false,
             failures: 0,
-            draining: false,
             drained: Vec::new(),
             _lifeline: lifeline,
         }
@@ -133,7 +131,7 @@ impl ProducerActor {
     fn claim(&mut self, ctx: &mut Context<Self>) {
         self.give(ctx);
         let wanted = self.ahead.shortfall(self.demands.total(), Instant::now());
-        if self.draining || wanted == 0 {
+        if self.is_draining() || wanted == 0 {
             return;
         }
         if self.claiming {
@@ -210,7 +208,7 @@ impl ProducerActor {
             // Nobody needs to announce anything while all are busy.
             self.stop_waiting();
         }
-        if self.draining {
+        if self.is_draining() {
             return;
         }
         if full {
@@ -286,7 +284,7 @@ impl ProducerActor {
     /// wake it costs more than to tell it of another job.
     fn give(&mut self, ctx: &mut Context<Self>) {
         let mut given: Vec<(WorkerId, Addr<WorkerActor>, Vec<Reserved>)> = Vec::new();
-        while !self.draining
+        while !self.is_draining()
             && !self.ahead.is_empty()
             && let Some((worker, performer)) = self.demands.take()
             && let Some(job) = self.ahead.take()
@@ -296,19 +294,19 @@ impl ProducerActor {
                 None => given.push((worker, performer, vec![job])),
             }
         }
-        let mut refused = false;
+        let mut refused = Vec::new();
         for (worker, performer, jobs) in given {
             if let Err(
                 actix::prelude::SendError::Full(Perform(jobs)) | actix::prelude::SendError::Closed(Perform(jobs)),
             ) = performer.try_send(Perform(jobs))
             {
-                refused = true;
                 self.demands.forget(worker);
-                jobs.into_iter().rev().for_each(|job| self.ahead.put_back(job, Instant::now()));
+                refused.extend(jobs);
             }
         }
-        if refused {
-            // To those that are left.
+        if !refused.is_empty() {
+            self.ahead.put_back(refused, Instant::now());
+            // To the workers that are left, of which there is one less each time.
             return self.give(ctx);
         }
         if !self.ahead.is_empty() && !self.watching {
@@ -347,7 +345,7 @@ impl ProducerActor {
                 // What they are held by lapses by itself, but late.
                 ctx.run_later(reconnect_delay(failures), move |act, ctx| {
                     // A shutdown gives back whatever is held.
-                    if !act.draining {
+                    if !act.is_draining() {
                         act.try_to_give_back(ids, failures.saturating_add(1), ctx);
                     }
                 });
@@ -394,12 +392,15 @@ impl ProducerActor {
         }
     }
 
+    /// From the instant on at which the shutdown begins, before this actor is told of it: what ends by then makes no room.
+    fn is_draining(&self) -> bool {
+        self.shared.draining.is_cancelled()
+    }
+
     fn report_drained(&mut self) {
-        if self.draining {
-            for waits in self.drained.drain(..) {
-                // Whoever asked may have given up.
-                let _ = waits.send(());
-            }
+        for waits in self.drained.drain(..) {
+            // Whoever asked may have given up.
+            let _ = waits.send(());
         }
     }
 }
@@ -470,7 +471,7 @@ impl Handler<Forget> for ProducerActor {
 
     fn handle(&mut self, Forget(worker): Forget, ctx: &mut Self::Context) {
         self.demands.forget(worker);
-        if self.shared.settings.start_on_claim && !self.draining {
+        if self.shared.settings.start_on_claim && !self.is_draining() {
             // What it had in its hands and did not perform yet is held by nobody, and lapses late.
             self.give_back(None, ctx);
         }
@@ -491,7 +492,6 @@ impl Handler<StopClaiming> for ProducerActor {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: StopClaiming, _: &mut Self::Context) -> Self::Result {
-        self.draining = true;
         self.stop_waiting();
         if !self.claiming {
             return Box::pin(async {});

@@ -71,9 +71,7 @@ impl Ahead {
         self.dry = !full;
         // What is here was claimed for the time before, so that may not shrink at once.
         self.time = (2 * took).max(self.time / 2).clamp(self.set, self.longest);
-        self.jobs.extend(claimed.into_iter().map(|job| (now, job)));
-        // What is more urgent comes first, whichever claim brought it.
-        self.jobs.make_contiguous().sort_by_key(|(_, job)| (job.priority, job.schedule, job.id));
+        self.put_back(claimed, now);
     }
 
     /// The next to perform.
@@ -81,9 +79,11 @@ impl Ahead {
         self.jobs.pop_front().map(|(_, job)| job)
     }
 
-    /// Puts one back that no worker took.
-    pub(crate) fn put_back(&mut self, job: Reserved, now: Instant) {
-        self.jobs.push_front((now, job));
+    /// Puts those back that no worker took.
+    pub(crate) fn put_back(&mut self, jobs: Vec<Reserved>, now: Instant) {
+        self.jobs.extend(jobs.into_iter().map(|job| (now, job)));
+        // What is more urgent comes first, whichever claim brought it.
+        self.jobs.make_contiguous().sort_by_key(|(_, job)| (job.priority, job.schedule, job.id));
     }
 
     /// Workers have ended so many jobs: what the pace is made of.
@@ -208,6 +208,21 @@ mod tests {
 
         assert_eq!(ahead.overdue(now + TIME * 10), Vec::<i64>::new(), "they are worth 100 ms to 200 ms");
         assert_eq!(ahead.overdue(now + ahead.patience()).len(), 1_000);
+    }
+
+    #[test]
+    fn what_workers_refuse_comes_in_its_order_again() {
+        let (mut ahead, now) = at_pace(200, 100);
+        ahead.put(jobs(1..8), true, QUICK, now);
+        let (mut odd, mut even) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            odd.extend(ahead.take());
+            even.extend(ahead.take());
+        }
+
+        ahead.put_back(odd.into_iter().chain(even).collect(), now);
+
+        assert_eq!(ahead.ids(), (1..8).collect::<Vec<_>>());
     }
 
     #[test]
