@@ -20,9 +20,9 @@ CREATE TABLE {table} (
     -- The last failed attempts, oldest first: [{"at", "attempt", "error": [message, cause, ..],
     -- "seconds" that it ran, "node", "process": the node's name}].
     errors jsonb CHECK (jsonb_typeof(errors) = 'array'),
-    -- The transaction that made the job available out of its turn; see the index on it. A second is what claims allow a
-    -- transaction between its begin and its insert.
-    late xid8 DEFAULT CASE WHEN clock_timestamp() > now() + interval '1 second' THEN pg_current_xact_id() END,
+    -- The transaction that made the job available out of its turn; see the index on it, and the default that comes with
+    -- the triggers.
+    late xid8,
     -- A hold that never lapses could never be rescued.
     CHECK ((state IN ('RESERVED', 'IN_PROGRESS')) = (expires IS NOT NULL)),
     CHECK (expires < 'infinity'),

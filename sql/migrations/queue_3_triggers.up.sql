@@ -1,6 +1,10 @@
--- Guarantees the state of new rows at the price of one expression for the rows that need no change: those that are to run
--- as of now, which the defaults of the table see to. It is one trigger for all, and says no more than it must, since the
--- server reads each trigger's expression anew for each statement.
+-- Guarantees for the rows that are to run as of now what the trigger below does for the others: that a claim which starts
+-- where the last one ended hears of one whose transaction began long before its insert. A second is what claims allow.
+ALTER TABLE {table} ALTER COLUMN late
+    SET DEFAULT CASE WHEN clock_timestamp() > now() + interval '1 second' THEN pg_current_xact_id() END;
+
+-- Guarantees the state of new rows at the price of one expression for the rows that need no change. It is one trigger for
+-- all, and says no more than it must, since the server reads each trigger's expression anew for each statement.
 CREATE TRIGGER job_queue_admit BEFORE INSERT ON {table} FOR EACH ROW
 WHEN (NEW.schedule <> pg_catalog.now() OR NEW.state <> 'AVAILABLE'
    OR NEW.attempt <> 0 OR NEW.expires IS NOT NULL OR NEW.node IS NOT NULL)

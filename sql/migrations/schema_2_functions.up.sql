@@ -55,7 +55,8 @@ END
 -- Guarantees that a new row is SCHEDULED if its time is to come and AVAILABLE if it has come, not
 -- started, and held by nobody, whatever its writer said. And that a claim which starts where the last one ended hears of a
 -- job that was inserted long after its time, and so lies before that place: the number of the transaction that put it there
--- is enough, for whatever a snapshot did not see has a number that the snapshot does not see either.
+-- is enough, for whatever a snapshot did not see has a number that the snapshot does not see either. For a job whose time is
+-- the begin of its transaction, a default sees to that.
 CREATE FUNCTION {schema}.job_queue_admit() RETURNS trigger
 LANGUAGE plpgsql AS {body}
 BEGIN

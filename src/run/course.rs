@@ -26,7 +26,7 @@ pub(super) struct Course {
     ask_writers: bool,
 }
 
-/// What the table's trigger allows a transaction between its begin, or a job's time, and the insert.
+/// What the table's trigger and default allow a transaction between its begin, or a job's time, and the insert.
 const ALLOWANCE: TimeDelta = TimeDelta::seconds(1);
 
 /// More priorities than this are walked in whole: each costs a look into the index.

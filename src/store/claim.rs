@@ -127,7 +127,7 @@ impl Store {
         };
         let began = Began::now(node);
         let rows = self.claim_by(sql, limit, take, node, &more).await?;
-        Ok(claim(&rows, take, &began, |first| Some(sight(first, onward.ask_writers))))
+        Ok(claim(&rows, take, &began, |whole| Some(sight(whole, onward.ask_writers))))
     }
 
     async fn claim_by(
@@ -203,6 +203,7 @@ fn whole(rows: &[Row]) -> Option<&Row> {
     rows.iter().find(|row| row.get::<_, Option<i64>>("id").is_none())
 }
 
+/// What the rows say, which come in no order.
 fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Option<Sight>) -> Claim {
     let Some(whole) = whole(rows) else {
         return Claim::default();
