@@ -2,7 +2,7 @@
 
 use tokio::{runtime::Handle, sync::mpsc};
 
-use super::reply::{Reply, reply, wake};
+use super::reply::{Alarm, Reply, reply};
 
 /// Requests that share statements. A lone one waits for nothing; a thousand at once share a commit.
 #[derive(Debug)]
@@ -24,13 +24,13 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         Fut: Future<Output = Vec<R>> + Send,
     {
         let (requests, mut inbox) = mpsc::unbounded_channel::<(T, Reply<R>)>();
-        let thread = io.clone();
+        let alarm = Alarm::new(io);
         io.spawn(async move {
             let mut gathered = Vec::new();
             while inbox.recv_many(&mut gathered, most).await > 0 {
                 let (batch, waiting): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
                 let answers = run(batch).await.into_iter().zip(waiting);
-                wake(&thread, answers.filter_map(|(answer, reply)| reply.give(answer)));
+                alarm.wake(answers.filter_map(|(answer, reply)| reply.give(answer)));
             }
         });
         Self { requests }

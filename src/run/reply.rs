@@ -94,40 +94,81 @@ impl Waiting {
     }
 }
 
-/// Wakes them, those of an arbiter all at once and from its own thread, where that is not busy for too long.
-pub(super) fn wake(io: &Handle, waiting: impl IntoIterator<Item = Waiting>) {
-    let mut homes: Vec<(ThreadId, ArbiterHandle, Vec<Waker>)> = Vec::new();
-    for Waiting { waker, home } in waiting {
-        match home {
-            None => waker.wake(),
-            Some((thread, arbiter)) => match homes.iter_mut().find(|(known, ..)| *known == thread) {
-                Some((.., wakers)) => wakers.push(waker),
-                None => homes.push((thread, arbiter, vec![waker])),
-            },
-        }
+/// Wakes tasks, those of an arbiter all at once and from its own thread, where that is not busy for too long.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    io: Handle,
+    watched: Arc<Mutex<Watched>>,
+}
+
+/// Whom their arbiters are to wake, those of one call each.
+type Asleep = Arc<Mutex<Vec<Waker>>>;
+
+#[derive(Debug, Default)]
+struct Watched {
+    /// Somebody looks after them.
+    is_watched: bool,
+    recent: Vec<Asleep>,
+    /// Those that an arbiter has had [`PATIENCE`] for, and more.
+    overdue: Vec<Asleep>,
+}
+
+impl Alarm {
+    pub(super) fn new(io: &Handle) -> Self {
+        Self { io: io.clone(), watched: Arc::default() }
     }
-    let mut asleep = Vec::new();
-    for (_, arbiter, wakers) in homes {
-        let wakers = Arc::new(Mutex::new(wakers));
-        if lock(&wakers).len() > 1 {
-            let theirs = Arc::clone(&wakers);
+
+    pub(super) fn wake(&self, waiting: impl IntoIterator<Item = Waiting>) {
+        let mut homes: Vec<(ThreadId, ArbiterHandle, Vec<Waker>)> = Vec::new();
+        for Waiting { waker, home } in waiting {
+            match home {
+                None => waker.wake(),
+                Some((thread, arbiter)) => match homes.iter_mut().find(|(known, ..)| *known == thread) {
+                    Some((.., wakers)) => wakers.push(waker),
+                    None => homes.push((thread, arbiter, vec![waker])),
+                },
+            }
+        }
+        for (_, arbiter, wakers) in homes {
+            if wakers.len() == 1 {
+                wakers.into_iter().for_each(Waker::wake);
+                continue;
+            }
+            let asleep = Asleep::new(Mutex::new(wakers));
+            self.watch(Arc::clone(&asleep));
             // One that has ended wakes nobody.
-            arbiter.spawn_fn(move || wake_all(&theirs));
-            asleep.push(wakers);
-        } else {
-            wake_all(&wakers);
+            arbiter.spawn_fn(move || wake_all(&asleep));
         }
     }
-    if !asleep.is_empty() {
-        io.spawn(async move {
-            tokio::time::sleep(PATIENCE).await;
-            asleep.iter().for_each(|wakers| wake_all(wakers));
-        });
+
+    fn watch(&self, asleep: Asleep) {
+        let mut watched = lock(&self.watched);
+        watched.recent.push(asleep);
+        if !mem::replace(&mut watched.is_watched, true) {
+            let watched = Arc::clone(&self.watched);
+            // One look for many calls: a timer for each would cost what is saved here.
+            self.io.spawn(async move {
+                loop {
+                    tokio::time::sleep(PATIENCE).await;
+                    let Some(overdue) = lock(&watched).pass() else { return };
+                    overdue.iter().for_each(|asleep| wake_all(asleep));
+                }
+            });
+        }
     }
 }
 
-fn wake_all(wakers: &Mutex<Vec<Waker>>) {
-    let wakers = mem::take(&mut *lock(wakers));
+impl Watched {
+    /// Those whose time is over; none once there is nobody left to look after.
+    fn pass(&mut self) -> Option<Vec<Asleep>> {
+        self.is_watched = !(self.recent.is_empty() && self.overdue.is_empty());
+        let recent = mem::take(&mut self.recent);
+        self.is_watched.then(|| mem::replace(&mut self.overdue, recent))
+    }
+}
+
+fn wake_all(asleep: &Mutex<Vec<Waker>>) {
+    let wakers = mem::take(&mut *lock(asleep));
     wakers.into_iter().for_each(Waker::wake);
 }
 
@@ -172,7 +213,7 @@ mod tests {
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
         assert_eq!(answer.now_or_never(), Some(Some(1)));
 
-        wake(&Handle::current(), waiting);
+        Alarm::new(&Handle::current()).wake(waiting);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }
 
@@ -220,7 +261,7 @@ mod tests {
                 arbiter.join().unwrap();
             }
 
-            wake(&Handle::current(), ends.into_iter().filter_map(|(reply, _)| reply.give(())));
+            Alarm::new(&Handle::current()).wake(ends.into_iter().filter_map(|(reply, _)| reply.give(())));
 
             while wakes.0.load(Ordering::Relaxed) < 3 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
