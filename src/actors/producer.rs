@@ -283,9 +283,12 @@ impl ProducerActor {
     /// Hands what is claimed to workers that asked, to each all at once: a message may find its thread asleep, and to
     /// wake it costs more than to tell it of another job.
     fn give(&mut self, ctx: &mut Context<Self>) {
+        if self.is_draining() {
+            // The shutdown gives back what is here, and counts it.
+            return;
+        }
         let mut given: Vec<(WorkerId, Addr<WorkerActor>, Vec<Reserved>)> = Vec::new();
-        while !self.is_draining()
-            && !self.ahead.is_empty()
+        while !self.ahead.is_empty()
             && let Some((worker, performer)) = self.demands.take()
             && let Some(job) = self.ahead.take()
         {
@@ -318,6 +321,9 @@ impl ProducerActor {
     /// Gives back what the workers have become too slow for.
     fn watch(&mut self, ctx: &mut Context<Self>) {
         self.watching = false;
+        if self.is_draining() {
+            return;
+        }
         let overdue = self.ahead.overdue(Instant::now());
         if !overdue.is_empty() {
             self.give_back(Some(overdue), ctx);
@@ -422,7 +428,7 @@ impl Actor for ProducerActor {
         if let Some(subscription) = &self.subscription {
             ctx.add_stream(WatchStream::new(subscription.signal()));
         }
-        if self.epoch > 1 {
+        if self.epoch > 1 && !self.is_draining() {
             // What the producer before this one had claimed and given to nobody. What a worker has not started
             // yet it drops unperformed.
             self.give_back(None, ctx);

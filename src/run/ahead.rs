@@ -71,7 +71,7 @@ impl Ahead {
         self.dry = !full;
         // What is here was claimed for the time before, so that may not shrink at once.
         self.time = (2 * took).max(self.time / 2).clamp(self.set, self.longest);
-        self.put_back(claimed, now);
+        self.sort_in(claimed, now);
     }
 
     /// The next to perform.
@@ -81,8 +81,12 @@ impl Ahead {
 
     /// Puts those back that no worker took.
     pub(crate) fn put_back(&mut self, jobs: Vec<Reserved>, now: Instant) {
+        self.sort_in(jobs, now);
+    }
+
+    /// What is more urgent comes first, whichever claim brought it.
+    fn sort_in(&mut self, jobs: Vec<Reserved>, now: Instant) {
         self.jobs.extend(jobs.into_iter().map(|job| (now, job)));
-        // What is more urgent comes first, whichever claim brought it.
         self.jobs.make_contiguous().sort_by_key(|(_, job)| (job.priority, job.schedule, job.id));
     }
 

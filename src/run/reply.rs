@@ -14,9 +14,13 @@ use std::{
 use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::runtime::Handle;
 
+use super::caught::caught;
+use crate::logs;
+
 /// An arbiter is given so long to wake those that wait on its thread. It may have ended, or be blocked, by one of them even:
-/// a handler may wait for its completion without letting go of its thread.
-const PATIENCE: Duration = Duration::from_millis(5);
+/// a handler may wait for its completion without letting go of its thread. It is as long as a handler may compute between
+/// two awaits, for tasks that are woken from elsewhere come after all that are busy there.
+const PATIENCE: Duration = Duration::from_millis(25);
 
 /// Owes somebody an answer. Dropped without one, it lets them know.
 #[derive(Debug)]
@@ -28,14 +32,15 @@ pub(super) struct Answer<R>(Arc<Mutex<State<R>>>);
 
 #[derive(Debug)]
 enum State<R> {
-    Open(Option<Waiting>),
+    Open(Option<Sleeper>),
     Given(R),
     Over,
 }
 
 /// A task that waits, and the thread on which it does if that is an arbiter's.
 #[derive(Debug)]
-pub(super) struct Waiting {
+#[must_use = "nobody else wakes it"]
+pub(super) struct Sleeper {
     waker: Waker,
     home: Option<(ThreadId, ArbiterHandle)>,
 }
@@ -48,9 +53,19 @@ pub(super) fn reply<R>() -> (Reply<R>, Answer<R>) {
 
 impl<R> Reply<R> {
     /// From now on the answer is found by whoever looks; who is to be woken for it.
-    pub(super) fn give(self, answer: R) -> Option<Waiting> {
-        match mem::replace(&mut *lock(&self.0), State::Given(answer)) {
-            State::Open(waiting) => waiting,
+    pub(super) fn give(self, answer: R) -> Option<Sleeper> {
+        self.close(State::Given(answer))
+    }
+
+    /// Ends what is open, once.
+    fn close(&self, end: State<R>) -> Option<Sleeper> {
+        let mut state = lock(&self.0);
+        match &mut *state {
+            State::Open(sleeper) => {
+                let sleeper = sleeper.take();
+                *state = end;
+                sleeper
+            }
             State::Given(_) | State::Over => None,
         }
     }
@@ -58,14 +73,8 @@ impl<R> Reply<R> {
 
 impl<R> Drop for Reply<R> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
-        if let State::Open(waiting) = &mut *state {
-            let waiting = waiting.take();
-            *state = State::Over;
-            drop(state);
-            if let Some(Waiting { waker, .. }) = waiting {
-                waker.wake();
-            }
+        if let Some(sleeper) = self.close(State::Over) {
+            wake(sleeper.waker);
         }
     }
 }
@@ -78,16 +87,16 @@ impl<R> Future for Answer<R> {
         match mem::replace(&mut *state, State::Over) {
             State::Given(answer) => Poll::Ready(Some(answer)),
             State::Over => Poll::Ready(None),
-            State::Open(waiting) => {
-                let known = waiting.filter(|waiting| waiting.waker.will_wake(cx.waker()));
-                *state = State::Open(Some(known.unwrap_or_else(|| Waiting::here(cx.waker()))));
+            State::Open(sleeper) => {
+                let known = sleeper.filter(|sleeper| sleeper.waker.will_wake(cx.waker()));
+                *state = State::Open(Some(known.unwrap_or_else(|| Sleeper::here(cx.waker()))));
                 Poll::Pending
             }
         }
     }
 }
 
-impl Waiting {
+impl Sleeper {
     fn here(waker: &Waker) -> Self {
         let home = Arbiter::try_current().map(|arbiter| (thread::current().id(), arbiter));
         Self { waker: waker.clone(), home }
@@ -108,9 +117,7 @@ type Asleep = Arc<Mutex<Vec<Waker>>>;
 struct Watched {
     /// Somebody looks after them.
     is_watched: bool,
-    recent: Vec<Asleep>,
-    /// Those that an arbiter has had [`PATIENCE`] for, and more.
-    overdue: Vec<Asleep>,
+    asleep: Vec<Asleep>,
 }
 
 impl Alarm {
@@ -118,11 +125,11 @@ impl Alarm {
         Self { io: io.clone(), watched: Arc::default() }
     }
 
-    pub(super) fn wake(&self, waiting: impl IntoIterator<Item = Waiting>) {
+    pub(super) fn wake(&self, sleepers: impl IntoIterator<Item = Sleeper>) {
         let mut homes: Vec<(ThreadId, ArbiterHandle, Vec<Waker>)> = Vec::new();
-        for Waiting { waker, home } in waiting {
+        for Sleeper { waker, home } in sleepers {
             match home {
-                None => waker.wake(),
+                None => wake(waker),
                 Some((thread, arbiter)) => match homes.iter_mut().find(|(known, ..)| *known == thread) {
                     Some((.., wakers)) => wakers.push(waker),
                     None => homes.push((thread, arbiter, vec![waker])),
@@ -131,7 +138,7 @@ impl Alarm {
         }
         for (_, arbiter, wakers) in homes {
             if wakers.len() == 1 {
-                wakers.into_iter().for_each(Waker::wake);
+                wakers.into_iter().for_each(wake);
                 continue;
             }
             let asleep = Asleep::new(Mutex::new(wakers));
@@ -141,17 +148,17 @@ impl Alarm {
         }
     }
 
+    /// Wakes them if nobody has for too long. One look is for many calls: a timer for each would cost what is saved here.
     fn watch(&self, asleep: Asleep) {
         let mut watched = lock(&self.watched);
-        watched.recent.push(asleep);
+        watched.asleep.push(asleep);
         if !mem::replace(&mut watched.is_watched, true) {
             let watched = Arc::clone(&self.watched);
-            // One look for many calls: a timer for each would cost what is saved here.
             self.io.spawn(async move {
                 loop {
+                    let Some(asleep) = lock(&watched).next() else { return };
                     tokio::time::sleep(PATIENCE).await;
-                    let Some(overdue) = lock(&watched).pass() else { return };
-                    overdue.iter().for_each(|asleep| wake_all(asleep));
+                    asleep.iter().for_each(|asleep| wake_all(asleep));
                 }
             });
         }
@@ -159,17 +166,23 @@ impl Alarm {
 }
 
 impl Watched {
-    /// Those whose time is over; none once there is nobody left to look after.
-    fn pass(&mut self) -> Option<Vec<Asleep>> {
-        self.is_watched = !(self.recent.is_empty() && self.overdue.is_empty());
-        let recent = mem::take(&mut self.recent);
-        self.is_watched.then(|| mem::replace(&mut self.overdue, recent))
+    /// Those to look after next; none ends the watch.
+    fn next(&mut self) -> Option<Vec<Asleep>> {
+        self.is_watched = !self.asleep.is_empty();
+        self.is_watched.then(|| mem::take(&mut self.asleep))
     }
 }
 
 fn wake_all(asleep: &Mutex<Vec<Waker>>) {
     let wakers = mem::take(&mut *lock(asleep));
-    wakers.into_iter().for_each(Waker::wake);
+    wakers.into_iter().for_each(wake);
+}
+
+/// A waker may be the user's own: one that panics must take nobody else's along.
+fn wake(waker: Waker) {
+    if let Err(panic) = caught(|| waker.wake()) {
+        log::warn!(target: logs::ACTORS, "a waker of a task that waits for its job's completion panicked: {panic}");
+    }
 }
 
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -178,43 +191,47 @@ fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        pin::pin,
-        sync::{
-            atomic::{AtomicUsize, Ordering},
-            mpsc,
-        },
-        task::Wake,
-    };
+    use std::{pin::pin, sync::mpsc, task::Wake};
 
     use futures_util::FutureExt;
 
     use super::*;
 
-    /// Counts how often it wakes somebody.
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
+    /// Says on which thread it wakes somebody.
+    struct Wakes(mpsc::Sender<ThreadId>);
 
     impl Wake for Wakes {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.0.send(thread::current().id()).unwrap();
         }
+    }
+
+    fn wakes() -> (Waker, mpsc::Receiver<ThreadId>) {
+        let (woken, wakes) = mpsc::channel();
+        (Arc::new(Wakes(woken)).into(), wakes)
+    }
+
+    /// A question that somebody waits for, by this waker.
+    fn asked(waker: &Waker) -> (Reply<()>, Pin<Box<Answer<()>>>) {
+        let (reply, answer) = reply();
+        let mut answer = Box::pin(answer);
+        assert!(answer.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        (reply, answer)
     }
 
     #[tokio::test]
     async fn an_answer_is_there_before_anybody_is_woken_for_it() {
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
+        let (waker, wakes) = wakes();
         let (reply, answer) = reply();
         let mut answer = pin!(answer);
         assert_eq!(answer.as_mut().poll(&mut Context::from_waker(&waker)), Poll::Pending);
 
-        let waiting = reply.give(1);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        let sleeper = reply.give(1);
+        assert_eq!(wakes.try_iter().count(), 0);
         assert_eq!(answer.now_or_never(), Some(Some(1)));
 
-        Alarm::new(&Handle::current()).wake(waiting);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        Alarm::new(&Handle::current()).wake(sleeper);
+        assert_eq!(wakes.try_iter().count(), 1);
     }
 
     #[tokio::test]
@@ -228,45 +245,74 @@ mod tests {
         assert_eq!(waits.await.unwrap(), None);
     }
 
+    #[tokio::test]
+    async fn a_waker_that_panics_keeps_nobody_else_asleep() {
+        let (gone, _) = wakes();
+        let (waker, wakes) = wakes();
+        let replies = [&gone, &waker].map(|waker| asked(waker).0);
+
+        Alarm::new(&Handle::current()).wake(replies.into_iter().filter_map(|reply| reply.give(())));
+
+        assert_eq!(wakes.try_iter().count(), 1);
+    }
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Is {
+        Free,
+        Blocked,
+        Gone,
+    }
+
+    /// Three that wait on an arbiter are woken by an alarm; on which threads, and which is the arbiter's.
+    fn woken_by(alarm: &Alarm, is: Is) -> (Vec<ThreadId>, ThreadId) {
+        let arbiter = Arbiter::new();
+        let (told, tells) = mpsc::channel();
+        let (free, blocked) = mpsc::channel::<()>();
+        let (waker, wakes) = wakes();
+        arbiter.spawn_fn(move || {
+            let asked: Vec<_> = (0..3).map(|_| asked(&waker)).collect();
+            told.send((asked, thread::current().id())).unwrap();
+            if is == Is::Blocked {
+                // Both a word and a test that is gone end it.
+                let _ = blocked.recv();
+            }
+        });
+        let (asked, home) = tells.recv_timeout(Duration::from_secs(30)).unwrap();
+        if is == Is::Gone {
+            arbiter.stop();
+        }
+        let arbiter = if is == Is::Gone { arbiter.join().map(|()| None).unwrap() } else { Some(arbiter) };
+
+        alarm.wake(asked.into_iter().filter_map(|(reply, _)| reply.give(())));
+
+        let woken = (0..3).map(|_| wakes.recv_timeout(Duration::from_secs(30)).unwrap()).collect();
+        drop(free);
+        if let Some(arbiter) = arbiter {
+            arbiter.stop();
+            arbiter.join().unwrap();
+        }
+        (woken, home)
+    }
+
     #[actix::test]
-    async fn an_arbiter_wakes_its_own_and_if_it_is_blocked_or_gone_they_are_woken_all_the_same() {
-        #[derive(Debug, PartialEq)]
-        enum Thread {
-            Free,
-            Blocked,
-            Gone,
-        }
-        for thread in [Thread::Free, Thread::Blocked, Thread::Gone] {
-            let arbiter = Arbiter::new();
-            let (asked, asks) = mpsc::channel();
-            let (free, blocked) = mpsc::channel::<()>();
-            let wakes = Arc::new(Wakes::default());
-            let waker = Waker::from(Arc::clone(&wakes));
-            let is_blocked = thread == Thread::Blocked;
-            arbiter.spawn_fn(move || {
-                let ends = (0..3).map(|_| {
-                    let (reply, answer) = reply();
-                    let mut answer = Box::pin(answer);
-                    assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-                    (reply, answer)
-                });
-                asked.send(ends.collect::<Vec<_>>()).unwrap();
-                if is_blocked {
-                    blocked.recv().unwrap();
-                }
-            });
-            let ends = asks.recv().unwrap();
-            if thread == Thread::Gone {
-                arbiter.stop();
-                arbiter.join().unwrap();
-            }
+    async fn an_arbiter_wakes_those_that_wait_on_its_thread() {
+        // Nobody drives it, so nothing else wakes them.
+        let asleep = tokio::runtime::Builder::new_current_thread().build().unwrap();
 
-            Alarm::new(&Handle::current()).wake(ends.into_iter().filter_map(|(reply, _)| reply.give(())));
+        let (woken, home) = woken_by(&Alarm::new(asleep.handle()), Is::Free);
 
-            while wakes.0.load(Ordering::Relaxed) < 3 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            drop(free);
+        assert_eq!(woken, [home; 3]);
+        asleep.shutdown_background();
+    }
+
+    #[actix::test]
+    async fn those_that_wait_on_an_arbiter_which_is_blocked_or_gone_are_woken_all_the_same() {
+        let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        for is in [Is::Blocked, Is::Gone] {
+            let (woken, home) = woken_by(&Alarm::new(io.handle()), is);
+
+            assert!(woken.iter().all(|thread| *thread != home));
         }
+        io.shutdown_background();
     }
 }

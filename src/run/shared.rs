@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) node: Arc<Node>,
     pub(crate) holds: Holds,
     pub(crate) desk: Desk,
-    /// Fires when a shutdown begins: nothing is started any more.
+    /// Fires when a shutdown begins: nothing is claimed or started any more.
     pub(crate) draining: CancellationToken,
     pub(crate) tally: Tally,
     pub(crate) journal: Journal,
