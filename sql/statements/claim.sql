@@ -30,6 +30,6 @@ SELECT next.due_in,
        claimed.*
   FROM next LEFT JOIN claimed ON false
  UNION ALL
--- They come in no order: whoever reads them knows it, and puts them into it for less.
+-- The jobs come in no order: whoever reads them sorts them, for less than it would cost here.
 SELECT NULL, NULL, NULL, claimed.*
   FROM claimed

@@ -117,6 +117,6 @@ SELECT next.due_in,
        claimed.*
   FROM next CROSS JOIN writers LEFT JOIN claimed ON false
  UNION ALL
--- They come in no order, as those of a claim do.
+-- The jobs come in no order, as those of a claim do.
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed.*
   FROM claimed

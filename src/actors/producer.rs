@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
@@ -287,18 +287,15 @@ impl ProducerActor {
             // The shutdown gives back what is here, and counts it.
             return;
         }
-        let mut given: Vec<(WorkerId, Addr<WorkerActor>, Vec<Reserved>)> = Vec::new();
+        let mut given: BTreeMap<WorkerId, (Addr<WorkerActor>, Vec<Reserved>)> = BTreeMap::new();
         while !self.ahead.is_empty()
             && let Some((worker, performer)) = self.demands.take()
             && let Some(job) = self.ahead.take()
         {
-            match given.iter_mut().find(|(to, ..)| *to == worker) {
-                Some((.., jobs)) => jobs.push(job),
-                None => given.push((worker, performer, vec![job])),
-            }
+            given.entry(worker).or_insert_with(|| (performer, Vec::new())).1.push(job);
         }
         let mut refused = Vec::new();
-        for (worker, performer, jobs) in given {
+        for (worker, (performer, jobs)) in given {
             if let Err(
                 actix::prelude::SendError::Full(Perform(jobs)) | actix::prelude::SendError::Closed(Perform(jobs)),
             ) = performer.try_send(Perform(jobs))

@@ -3,6 +3,7 @@
 //! Woken one by one, a thread that sleeps would run one task, sleep again, and be woken for the next.
 
 use std::{
+    collections::HashMap,
     mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -126,17 +127,14 @@ impl Alarm {
     }
 
     pub(super) fn wake(&self, sleepers: impl IntoIterator<Item = Sleeper>) {
-        let mut homes: Vec<(ThreadId, ArbiterHandle, Vec<Waker>)> = Vec::new();
+        let mut homes: HashMap<ThreadId, (ArbiterHandle, Vec<Waker>)> = HashMap::new();
         for Sleeper { waker, home } in sleepers {
             match home {
                 None => wake(waker),
-                Some((thread, arbiter)) => match homes.iter_mut().find(|(known, ..)| *known == thread) {
-                    Some((.., wakers)) => wakers.push(waker),
-                    None => homes.push((thread, arbiter, vec![waker])),
-                },
+                Some((thread, arbiter)) => homes.entry(thread).or_insert_with(|| (arbiter, Vec::new())).1.push(waker),
             }
         }
-        for (_, arbiter, wakers) in homes {
+        for (arbiter, wakers) in homes.into_values() {
             if wakers.len() == 1 {
                 wakers.into_iter().for_each(wake);
                 continue;
@@ -181,7 +179,7 @@ fn wake_all(asleep: &Mutex<Vec<Waker>>) {
 /// A waker may be the user's own: one that panics must take nobody else's along.
 fn wake(waker: Waker) {
     if let Err(panic) = caught(|| waker.wake()) {
-        log::warn!(target: logs::ACTORS, "a waker of a task that waits for its job's completion panicked: {panic}");
+        log::warn!(target: logs::ACTORS, "the waker of a task that waits for an answer panicked: {panic}");
     }
 }
 
@@ -278,19 +276,20 @@ mod tests {
             }
         });
         let (asked, home) = tells.recv_timeout(Duration::from_secs(30)).unwrap();
-        if is == Is::Gone {
+        let end = |arbiter: Arbiter| {
             arbiter.stop();
+            arbiter.join().unwrap();
+        };
+        let mut arbiter = Some(arbiter);
+        if is == Is::Gone {
+            arbiter.take().map(end);
         }
-        let arbiter = if is == Is::Gone { arbiter.join().map(|()| None).unwrap() } else { Some(arbiter) };
 
         alarm.wake(asked.into_iter().filter_map(|(reply, _)| reply.give(())));
 
         let woken = (0..3).map(|_| wakes.recv_timeout(Duration::from_secs(30)).unwrap()).collect();
         drop(free);
-        if let Some(arbiter) = arbiter {
-            arbiter.stop();
-            arbiter.join().unwrap();
-        }
+        arbiter.map(end);
         (woken, home)
     }
 
