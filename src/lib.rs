@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod handler;
 mod job;
+mod lock;
 pub mod logs;
 mod metrics;
 mod migrate;

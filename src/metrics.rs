@@ -12,13 +12,13 @@ pub(crate) use silent::*;
 mod counting {
     use std::{
         collections::HashMap,
-        sync::{Mutex, Once, OnceLock, PoisonError},
+        sync::{Mutex, Once, OnceLock},
         time::Duration,
     };
 
     use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-    use crate::events::Happened;
+    use crate::{events::Happened, lock::lock};
 
     const MOST_TYPES: usize = 100;
 
@@ -128,7 +128,7 @@ mod counting {
 
     fn bounded(queue: &str, kind: &str) -> String {
         static TYPES: OnceLock<Mutex<HashMap<String, Vec<String>>>> = OnceLock::new();
-        let mut types = TYPES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        let mut types = lock(TYPES.get_or_init(Mutex::default));
         let known = types.entry(queue.to_owned()).or_default();
         if known.iter().any(|known| known == kind) {
             return kind.to_owned();

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use crate::{
     events::{Events, JobEvent},
     handler::Handlers,
     job::{NewJob, ParamsKind},
+    lock::lock,
     migrate::{self, MigrationSql},
     name::QueueName,
     prepared::PreparedEnqueue,
@@ -105,7 +106,7 @@ impl Queue {
     /// The actor lives on an arbiter of the library's own. Outside an actix `System` there is none, and the
     /// address answers that its mailbox is closed.
     pub fn addr(&self) -> Addr<EnqueueActor> {
-        let mut enqueuer = self.enqueuer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut enqueuer = lock(&self.enqueuer);
         if let Some(addr) = enqueuer.as_ref().filter(|addr| addr.connected()) {
             return addr.clone();
         }

@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use actix::{Addr, Message};
 
 use super::{poller::PollerActor, producer::ProducerActor, supervisor::SupervisorActor};
-use crate::{logs, run::demand::WorkerId};
+use crate::{lock::lock, logs, run::demand::WorkerId};
 
 /// A mailbox that takes all: demand is the bound on work, and a message that does not fit would be lost.
 pub(crate) const MAILBOX: usize = 1 << 20;
@@ -46,7 +46,7 @@ impl Members {
     }
 
     fn lock(&self) -> MutexGuard<'_, Present> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,13 +1,9 @@
-use std::{
-    io,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Mutex, time::Duration};
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::sync::oneshot;
 
-use crate::{database::Io, logs};
+use crate::{database::Io, lock::lock, logs};
 
 /// The arbiters that workers are spread over, shared by all queues that were started together.
 pub(crate) struct Threads {
@@ -23,7 +19,7 @@ impl Threads {
 
     /// The arbiter of this number, started anew if it has ended.
     pub(crate) fn get(&self, number: usize) -> io::Result<ArbiterHandle> {
-        let mut arbiters = self.arbiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut arbiters = lock(&self.arbiters);
         let number = number % arbiters.len().max(1);
         match arbiters.get_mut(number) {
             Some(arbiter) if arbiter.alive() => Ok(arbiter.handle()),
@@ -37,7 +33,7 @@ impl Threads {
 
     /// Ends the arbiters; how many did not end in time because a handler blocks their thread.
     pub(crate) async fn stop(&self, patience: Duration) -> usize {
-        let arbiters = std::mem::take(&mut *self.arbiters.lock().unwrap_or_else(PoisonError::into_inner));
+        let arbiters = std::mem::take(&mut *lock(&self.arbiters));
         for arbiter in &arbiters {
             // One that has ended already needs no telling.
             let _ = arbiter.stop();

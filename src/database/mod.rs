@@ -22,7 +22,7 @@ use postgres_types::{ToSql, Type};
 use tokio::runtime::Handle;
 use tokio_postgres::{AsyncMessage, Client, Config, Row};
 
-use crate::{error::DatabaseError, logs, text::Cause};
+use crate::{error::DatabaseError, lock::lock, logs, text::Cause};
 
 #[cfg(feature = "tls-rustls")]
 use tls::connector;
@@ -345,7 +345,7 @@ impl Database {
                 "no actix System runs on this thread: call it inside #[actix_web::main] or #[actix::main]",
             ));
         }
-        let mut control = self.inner.control.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut control = lock(&self.inner.control);
         if let Some(arbiter) = control.as_ref().filter(|arbiter| arbiter.alive()) {
             return Ok(arbiter.handle());
         }

@@ -2,12 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row, Statement, error::SqlState};
+
+use crate::lock::lock;
 
 /// A plan is made anew this often: one that was made for an empty table must not outlive its first flood of jobs.
 const LIFETIME: Duration = Duration::from_secs(1);
@@ -117,8 +119,4 @@ impl Plans {
 /// Whether a statement was not run because somebody had deallocated it, or altered the table under it.
 pub(crate) fn outdates(code: &SqlState) -> bool {
     [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code)
-}
-
-fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

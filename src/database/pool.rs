@@ -5,7 +5,7 @@ use std::{
     fmt,
     ops::{Deref, DerefMut},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -22,7 +22,7 @@ use tokio_postgres::{
 use tokio_util::sync::CancellationToken;
 
 use super::plans::{Plans, Steering, VIGILANCE};
-use crate::{error::DatabaseError, logs, text::Cause};
+use crate::{error::DatabaseError, lock::lock, logs, text::Cause};
 
 /// Which of the pools a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -489,11 +489,11 @@ struct LastFailure(Arc<Mutex<Option<Arc<Error>>>>);
 
 impl LastFailure {
     fn get(&self) -> Option<Arc<Error>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.0) = None;
     }
 }
 
@@ -501,7 +501,7 @@ impl ErrorSink<Error> for LastFailure {
     fn sink(&self, error: Error) {
         let cause = Cause(&error);
         log::debug!(target: logs::DATABASE, error:% = cause; "could not connect to the database: {cause}");
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(error));
+        *lock(&self.0) = Some(Arc::new(error));
     }
 
     fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {

@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     error::CompletionError,
     job::Job,
+    lock::lock,
     logs,
     run::{
         backoff::Backoff,
@@ -105,7 +106,7 @@ impl Batch {
     }
 
     fn failures(&self) -> MutexGuard<'_, BTreeMap<i64, JobError>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.failures)
     }
 }
 

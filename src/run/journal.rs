@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::shared::Shared;
 use crate::{
     error::DatabaseError,
+    lock::lock,
     logs,
     text::{self, Cause},
 };
@@ -116,7 +117,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Seen>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kinds)
     }
 }
 

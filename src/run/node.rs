@@ -1,7 +1,9 @@
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
+
+use crate::lock::lock;
 
 /// So many heartbeats in `dead_after`: three may be lost before the process counts as dead.
 pub(crate) const BEATS: u32 = 4;
@@ -93,7 +95,7 @@ impl Node {
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     thread::{self, ThreadId},
     time::Duration,
@@ -16,7 +16,7 @@ use actix_rt::{Arbiter, ArbiterHandle};
 use tokio::runtime::Handle;
 
 use super::caught::caught;
-use crate::logs;
+use crate::{lock::lock, logs};
 
 /// An arbiter is given so long to wake those that wait on its thread. It may have ended, or be blocked, by one of them even:
 /// a handler may wait for its completion without letting go of its thread. It is as long as a handler may compute between
@@ -181,10 +181,6 @@ fn wake(waker: Waker) {
     if let Err(panic) = caught(|| waker.wake()) {
         log::warn!(target: logs::ACTORS, "the waker of a task that waits for an answer panicked: {panic}");
     }
-}
-
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

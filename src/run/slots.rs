@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{hold::Hold, shared::Activity};
+use crate::lock::lock;
 
 /// A started job waits so long for the handler before it to end, and not for more than half of its own time; then it
 /// goes back.
@@ -56,7 +57,7 @@ impl Slots {
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<OwnedSemaphorePermit>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 }
 
