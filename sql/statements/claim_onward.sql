@@ -2,6 +2,7 @@
 -- the index entries of jobs that they took. Tells all that is needed to know where the next one may start:
 -- the places of jobs that the claim before could not see and that may lie anywhere, those of jobs that stay
 -- because others had locked them, what it has seen, and who may write still.
+-- Of a claim that tells of a job as moved nothing else holds: where it came to is not known.
 -- What is paused counts as not there; once it is resumed, a claim from the beginning finds it.
 -- $1 to $6 as in a claim, but $1 may be 0 for all that is told without a walk, $7 priorities, $8 schedules, $9 ids:
 -- the places, one a priority and in this order, $10 the first transaction that the claim before was too early for, or
@@ -42,7 +43,7 @@ WITH {pauses}, unseen AS MATERIALIZED (
     SELECT job.*
       FROM ranges
      CROSS JOIN LATERAL (
-               SELECT priority, schedule, id
+               SELECT priority, schedule, id, ctid AS place
                  FROM {table} AS job
                 WHERE state = 'AVAILABLE'
                   AND {open}
@@ -114,9 +115,10 @@ SELECT next.due_in,
        CASE WHEN (SELECT count(*) FROM claimed) >= 0
             THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END AS walked,
        (SELECT kinds FROM pauses) IS NOT NULL AS paused,
+       (SELECT count(*) FROM picked) > (SELECT count(*) FROM claimed) AS moved,
        claimed.*
   FROM next CROSS JOIN writers LEFT JOIN claimed ON false
  UNION ALL
 -- The jobs come in no order, as those of a claim do.
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed.*
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed.*
   FROM claimed

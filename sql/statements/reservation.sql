@@ -5,9 +5,9 @@ claimed AS (
        SET {taken}
            node = $3,
            updated_at = now()
-      FROM picked
-     -- Asked for so, a row can only be looked up: of a table that was empty the planner would rather read all, for good.
-     WHERE job.id = ANY (ARRAY[picked.id])
+     -- By its place, the shortest way to a row, which is this one's as long as it is locked. A row that was changed since
+     -- this statement's snapshot is not seen at its new place; it is told of as moved.
+     WHERE job.ctid = ANY (ARRAY(SELECT place FROM picked))
     RETURNING job.id, job.lease, job.attempt, job.max_attempts, job.priority, job.schedule, job.inserted_at,
               job.notify, {kind} AS kind, job.params, {started_late} AS waited
 ), alive AS (

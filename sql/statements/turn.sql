@@ -6,10 +6,10 @@
 WITH mine AS MATERIALIZED (
     -- One look into the index a job, whatever the planner knows of the table. The state is compared under a
     -- collation of its own, so that no partial index answers for it: nobody walks over what others hold or held.
-    SELECT job.id
+    SELECT job.place
       FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease)
      CROSS JOIN LATERAL (
-               SELECT id
+               SELECT ctid AS place
                  FROM {table}
                 WHERE id = wanted.id
                   AND lease = wanted.lease
@@ -17,8 +17,10 @@ WITH mine AS MATERIALIZED (
                 LIMIT 1
                   FOR UPDATE SKIP LOCKED) AS job
 ), removed AS (
+    -- By its place, which is the row's as long as it is locked. One that was changed since this statement's snapshot is
+    -- not seen at its new place, and is left like one that somebody has locked.
     DELETE FROM {table}
-     WHERE id = ANY (ARRAY(SELECT id FROM mine))
+     WHERE ctid = ANY (ARRAY(SELECT place FROM mine))
     RETURNING id, lease, notify{kept_columns}
 ){kept}, told AS (
     SELECT count(pg_notify({completed_literal}, notify)) FROM removed WHERE notify IS NOT NULL

@@ -11,7 +11,10 @@ mod threads;
 mod worker;
 
 #[cfg(test)]
-pub(crate) use crash::{Crash, Present, Who};
+pub(crate) use {
+    crash::{Crash, Present, Who},
+    producer::Look,
+};
 
 pub use enqueuer::{Enqueue, EnqueueActor};
 

@@ -182,7 +182,7 @@ impl ProducerActor {
 
     fn claimed(&mut self, wanted: usize, claim: Result<Claim, DatabaseError>, took: Duration, ctx: &mut Context<Self>) {
         self.claiming = false;
-        let Claim { jobs, due_in, sight, paused, .. } = match claim {
+        let Claim { jobs, due_in, sight, paused, moved, .. } = match claim {
             Ok(claim) => claim,
             Err(error) => {
                 self.shared.away(&error);
@@ -218,7 +218,7 @@ impl ProducerActor {
         {
             // Where all are busy, those that become free look at once.
             self.look_after(pause, ctx);
-        } else if self.again {
+        } else if self.again || moved {
             self.claim(ctx);
         } else if self.demands.total() > 0 {
             if sight.is_some() {

@@ -59,6 +59,11 @@ impl Progress {
         let Some(sight) = &claim.sight else {
             return self.walked_from_the_beginning(claim, began, now);
         };
+        if claim.moved {
+            // The job may lie before the place that the claim came to, and the claim was no short one for want of others.
+            self.course = Some(Course::default());
+            return;
+        }
         let reached = (claim.jobs.len() >= wanted).then(|| claim.jobs.last()).flatten();
         let reached = reached.map(|job| Place { priority: job.priority, schedule: job.schedule, id: job.id });
         let priorities = claim.jobs.iter().map(|job| job.priority);
@@ -125,7 +130,7 @@ mod tests {
             params: crate::job::RawParams::Json("{}".into()),
             began: None,
         };
-        Claim { jobs: vec![job; jobs], due_in: None, walked, paused: false, sight }
+        Claim { jobs: vec![job; jobs], due_in: None, walked, paused: false, moved: false, sight }
     }
 
     #[test]

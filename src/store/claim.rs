@@ -35,6 +35,8 @@ pub(crate) struct Claim {
     pub(crate) walked: u64,
     /// Something of the queue is paused: nobody tells when it is no longer, where there are no notifications.
     pub(crate) paused: bool,
+    /// Somebody changed a job while it was being claimed, so it was left.
+    pub(crate) moved: bool,
     /// What else was seen, if the claim did not start at the beginning.
     pub(crate) sight: Option<Sight>,
 }
@@ -223,6 +225,7 @@ fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Op
         due_in: seconds(whole.get("due_in")),
         walked: whole.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
         paused: whole.get("paused"),
+        moved: whole.get("moved"),
         sight: sight(whole),
     }
 }

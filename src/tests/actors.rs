@@ -11,8 +11,11 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
 
-use super::support::TestDb;
-use crate::{Completed, Context, Database, Handlers, Job, JobError, Queue, Running, actors::Crash};
+use super::{hold_up, let_go, one_is_held_up, support::TestDb};
+use crate::{
+    Completed, Context, DatabaseOptions, Handlers, Job, JobError, Listen, Queue, Running,
+    actors::{Crash, Look},
+};
 
 /// A queue of two slots on two arbiters, whose handlers run until they are let go.
 struct Gated {
@@ -25,12 +28,16 @@ struct Gated {
 
 impl Gated {
     async fn new() -> Self {
+        Self::with(Listen::Same, Duration::from_secs(1)).await
+    }
+
+    async fn with(listen: Listen, dead_after: Duration) -> Self {
         let db = TestDb::new().await;
-        let database = Database::connect(&db.url()).await.unwrap();
+        let database = DatabaseOptions::new().listen(listen).connect(&db.url()).await.unwrap();
         let queue = Queue::builder(&database, "jobs")
             .max_demand(2)
             .arbiters(2)
-            .dead_after(Duration::from_secs(1))
+            .dead_after(dead_after)
             .retry_timeout(Duration::from_secs(3600))
             .claim_ahead(Duration::ZERO)
             .poll_interval(Duration::from_secs(3600));
@@ -317,4 +324,23 @@ async fn inserts_of_a_busy_queue_announce_nothing_and_those_of_an_idle_one_do() 
     queue.gate.add_permits(2);
     queue.until("IN_PROGRESS", 0).await;
     until_waiting(1).await;
+}
+
+/// Without notifications no other claim would follow until the next sweep.
+#[actix::test]
+async fn a_job_that_is_changed_while_it_is_claimed_is_claimed_at_once() {
+    let queue = Gated::with(Listen::Off, Duration::from_secs(3600)).await;
+    // Those of the start have ended, and the look from the beginning that follows them.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    queue.enqueue(1).await;
+    hold_up(&queue.client, "job_queue_pauses").await;
+    queue.running.present().await.producer.send(Look).await.unwrap();
+    one_is_held_up(&queue.client).await;
+
+    queue.client.batch_execute("UPDATE jobs SET priority = 1").await.unwrap();
+    let_go(&queue.client).await;
+
+    queue.until_at_work(1).await;
+    queue.gate.add_permits(1);
+    queue.until("IN_PROGRESS", 0).await;
 }

@@ -120,6 +120,37 @@ impl Table {
     }
 }
 
+/// Has every statement that reads this table wait there, with the snapshot that it has, until [`let_go`]: the table is
+/// put behind a function that waits, which is asked once and before the first row, for it says that it changes nothing.
+async fn hold_up(client: &Client, table: &str) {
+    let sql = format!(
+        "CREATE FUNCTION held_up() RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+         BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN true; END $$;
+         ALTER TABLE {table} RENAME TO behind_it;
+         CREATE VIEW {table} AS SELECT * FROM behind_it WHERE held_up();
+         SELECT pg_advisory_lock(77)"
+    );
+    client.batch_execute(&sql).await.unwrap();
+}
+
+/// Waits for a statement that is held up.
+async fn one_is_held_up(client: &Client) {
+    let held_up = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'
+                                     AND objid = 77 AND NOT granted
+                                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    for _ in 0..6_000 {
+        if client.query_typed_one(held_up, &[]).await.unwrap().get(0) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("nothing is held up");
+}
+
+async fn let_go(client: &Client) {
+    client.batch_execute("SELECT pg_advisory_unlock(77)").await.unwrap();
+}
+
 async fn node(store: &Store) -> Arc<Node> {
     let id = store.register_node("test").await.unwrap();
     Arc::new(Node::new(id, "test".into(), Duration::from_secs(10)))

@@ -24,38 +24,43 @@ async fn plan(table: &Table, sql: &str, parameters: usize) -> Vec<String> {
     rows.into_iter().filter_map(line).collect()
 }
 
-/// The lines that begin a scan by this index, each with the one after it.
-fn scans<'a>(plan: &'a [String], index: &str) -> Vec<(&'a str, &'a str)> {
-    let pairs = plan.windows(2).filter(|pair| pair[0].contains(&format!("using {index} ")));
+/// The lines that say so of a scan, each with the one after it.
+fn scans<'a>(plan: &'a [String], how: &str) -> Vec<(&'a str, &'a str)> {
+    let pairs = plan.windows(2).filter(|pair| pair[0].contains(&format!("{how} ")));
     pairs.map(|pair| (&*pair[0], &*pair[1])).collect()
 }
 
 #[actix::test]
-async fn a_plan_made_for_an_empty_table_looks_up_what_has_a_key() {
+async fn a_plan_made_for_an_empty_table_looks_up_what_has_a_key_or_a_place() {
     let table = Table::new().await;
     table.run_sql(steered_for_what_recurs()).await;
     let sql = &table.store.sql;
-    let claims = [&sql.claim, &sql.claim_start].map(|claims| [(&claims.free, 6), (&claims.careful, 6)]);
-    let onward = [&sql.claim_onward, &sql.claim_start_onward].map(|claims| [(&claims.free, 12), (&claims.careful, 12)]);
+    let claims = [&sql.claim, &sql.claim_start].map(|claims| [(&claims.free, 6, 0), (&claims.careful, 6, 0)]);
+    let onward = [&sql.claim_onward, &sql.claim_start_onward];
+    let onward = onward.map(|claims| [(&claims.free, 12, 0), (&claims.careful, 12, 0)]);
     for time in TIMES {
         for statement in time.split("; ") {
             table.run_sql(statement).await;
         }
-        for (sql, parameters) in [claims.concat(), onward.concat(), vec![(&sql.turn, 6)]].concat() {
+        // What is to be removed, and what is to be started.
+        for (sql, parameters, keys) in [claims.concat(), onward.concat(), vec![(&sql.turn, 6, 2)]].concat() {
             let plan = plan(&table, sql, parameters).await;
             let text = plan.join("\n");
 
             assert!(!text.contains("Seq Scan on jobs"), "{time}\n{text}");
-            let by_key = scans(&plan, "jobs_pkey");
-            assert!(!by_key.is_empty(), "{text}");
+            let by_key = scans(&plan, "using jobs_pkey");
+            assert_eq!(by_key.len(), keys, "{text}");
             assert!(by_key.iter().all(|(_, next)| next.contains("Index Cond")), "{time}\n{text}");
+            let by_place = scans(&plan, "Tid Scan on jobs");
+            assert_eq!(by_place.len(), 1, "{text}");
+            assert!(by_place.iter().all(|(_, next)| next.contains("TID Cond")), "{time}\n{text}");
         }
-        for (sql, parameters) in onward.concat() {
+        for (sql, parameters, _) in onward.concat() {
             let plan = plan(&table, sql, parameters).await;
             let text = plan.join("\n");
 
-            assert_eq!(scans(&plan, "jobs_late_idx").len(), 2, "{time}\n{text}");
-            let in_order = scans(&plan, "jobs_priority_schedule_id_idx");
+            assert_eq!(scans(&plan, "using jobs_late_idx").len(), 2, "{time}\n{text}");
+            let in_order = scans(&plan, "using jobs_priority_schedule_id_idx");
             assert!(in_order.iter().all(|(_, next)| next.contains("Index Cond")), "{time}\n{text}");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use super::{MINUTE, Table, node};
+use super::{MINUTE, Table, hold_up, let_go, node, one_is_held_up};
 use crate::{
     run::{node::Node, progress::Progress},
     store::{Claim, Onward, Take, Verdict},
@@ -317,4 +317,27 @@ async fn three_processes_claim_what_a_look_from_the_beginning_finds_whatever_hap
         session.batch_execute(&sql).await.unwrap();
     }
     assert!(claimed > 50 && onward > 30, "{claimed} jobs, {onward} claims onward, seed {seed}");
+}
+
+#[actix::test]
+async fn a_job_that_is_changed_while_it_is_claimed_is_claimed_next_and_so_is_what_came_after_it() {
+    let (table, _holder, mut claimer) = under_way().await;
+    let first = "SELECT min(id), max(id) FROM jobs WHERE state = 'AVAILABLE'";
+    let row = table.client.query_typed_one(first, &[]).await.unwrap();
+    let (moved, last): (i64, i64) = (row.get(0), row.get(1));
+    hold_up(&table.client, "job_queue_pauses").await;
+
+    let mut claim = Box::pin(claimer.claim_from_where_it_is(&table, 2));
+    tokio::select! {
+        claim = &mut claim => panic!("it was not held up: {claim:?}"),
+        () = one_is_held_up(&table.client) => {}
+    }
+    table.run_sql(&format!("UPDATE jobs SET priority = 1 WHERE id = {moved}")).await;
+    let_go(&table.client).await;
+    let claim = claim.await;
+
+    assert!(claim.moved);
+    assert_eq!(claim.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [moved + 1]);
+    let rest: Vec<_> = (moved + 2..=last).chain([moved]).collect();
+    assert_eq!(claimer.ids(&table, 1_000).await, rest);
 }

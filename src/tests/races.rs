@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
-use super::{MINUTE, Table, node};
-use crate::store::{Lease, Take};
+use super::{MINUTE, Table, hold_up, let_go, node, one_is_held_up};
+use crate::store::{Lease, Settlement, Take};
 
 /// What can be done to a job, as the library does it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -230,8 +230,7 @@ async fn a_hundred_claims_at_once_share_the_jobs_out() {
     assert_eq!(rest, 1000);
 }
 
-/// A sweep whose snapshot is old when it comes to lock the row: the nodes' table is put behind a function that has
-/// it wait in between.
+/// A sweep whose snapshot is old when it comes to lock the row.
 #[actix::test]
 async fn a_sweep_that_saw_a_dead_holder_leaves_the_job_to_the_next_one() {
     let table = Table::new().await;
@@ -240,38 +239,74 @@ async fn a_sweep_that_saw_a_dead_holder_leaves_the_job_to_the_next_one() {
     table.store.claim(1, Take::Reserve(MINUTE), &dead).await.unwrap();
     table.store.start(&[(Lease { id, lease: 0 }, MINUTE)], &dead).await.unwrap();
     table.kill(dead.number()).await;
-    // Hardly costs anything, so that it is asked before the time of death is compared.
-    table
-        .run_sql(
-            "CREATE FUNCTION held_up() RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$
-             BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN true; END $$;
-             ALTER TABLE job_queue_nodes RENAME TO nodes;
-             CREATE VIEW job_queue_nodes AS SELECT * FROM nodes WHERE held_up();
-             SELECT pg_advisory_lock(77)",
-        )
-        .await;
+    hold_up(&table.client, "job_queue_nodes").await;
 
     let mut sweep = Box::pin(table.store.sweep());
-    loop {
-        let held_up = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
-        tokio::select! {
-            swept = &mut sweep => panic!("it was not held up: {swept:?}"),
-            row = table.client.query_typed_one(held_up, &[]) => if row.unwrap().get(0) { break },
-        }
+    tokio::select! {
+        swept = &mut sweep => panic!("it was not held up: {swept:?}"),
+        () = one_is_held_up(&table.client) => {}
     }
     // What another sweep, a claim and a start by this process come to, which need that table too.
     table
         .run_sql(&format!(
             "UPDATE jobs SET state = 'AVAILABLE', expires = NULL, node = NULL WHERE id = {id};
              UPDATE jobs SET state = 'IN_PROGRESS', lease = 2, attempt = 2, node = {}, expires = now() + interval '1 h'
-              WHERE id = {id};
-             SELECT pg_advisory_unlock(77)",
+              WHERE id = {id}",
             table.node.number()
         ))
         .await;
+    let_go(&table.client).await;
     let swept = sweep.await.unwrap();
 
     assert_eq!((swept.rescued, swept.failed), (0, 0));
     let row = table.row(id).await.unwrap();
     assert_eq!((row.state.as_str(), row.node), ("IN_PROGRESS", Some(table.node.number())));
+}
+
+#[actix::test]
+async fn a_job_that_is_changed_while_it_is_claimed_is_told_of_and_left_to_the_next_claim() {
+    let table = Table::new().await;
+    let (moved, other) = (table.insert("", "").await, table.insert("", "").await);
+    hold_up(&table.client, "job_queue_pauses").await;
+
+    let mut claim = Box::pin(table.store.claim(2, Take::Reserve(MINUTE), &table.node));
+    tokio::select! {
+        claim = &mut claim => panic!("it was not held up: {claim:?}"),
+        () = one_is_held_up(&table.client) => {}
+    }
+    table.run_sql(&format!("UPDATE jobs SET priority = -1 WHERE id = {moved}")).await;
+    let_go(&table.client).await;
+    let claim = claim.await.unwrap();
+
+    assert!(claim.moved);
+    assert_eq!(claim.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [other]);
+    assert_eq!(table.row(moved).await.unwrap().state, "AVAILABLE");
+    let next = table.store.claim(2, Take::Reserve(MINUTE), &table.node).await.unwrap();
+    assert!(!next.moved);
+    assert_eq!(next.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [moved]);
+}
+
+#[actix::test]
+async fn jobs_that_somebody_changes_all_the_time_are_removed_by_who_holds_them() {
+    let table = Table::new().await;
+    table.run_sql("INSERT INTO jobs (params) SELECT '{}' FROM generate_series(1, 500)").await;
+    let wanted: Vec<_> =
+        table.claim(500).await.iter().map(|job| (Lease { id: job.id, lease: job.lease }, MINUTE)).collect();
+    let mut held: Vec<_> =
+        table.store.start(&wanted, &table.node).await.unwrap().iter().map(|started| started.lease).collect();
+    let meddler = table.db.client().await;
+    let (mut changed, mut left) = (0, 0);
+
+    while !held.is_empty() {
+        let meddles = meddler.execute_typed("UPDATE jobs SET priority = priority + 1 WHERE id % 10 = 3", &[]);
+        let (outcomes, meddled) = tokio::join!(table.store.complete(&held), meddles);
+        changed += meddled.unwrap();
+        let outcomes = outcomes.unwrap();
+        let busy = |outcome: &&Settlement| matches!(outcome, Settlement::Busy);
+        left += outcomes.iter().filter(busy).count();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Settlement::Completed | Settlement::Busy)));
+        held = held.into_iter().zip(outcomes).filter(|(_, outcome)| busy(&outcome)).map(|(job, _)| job).collect();
+    }
+    assert!(changed > 0, "{left} were left");
+    assert!(table.client.query_typed_opt("SELECT FROM jobs", &[]).await.unwrap().is_none());
 }
