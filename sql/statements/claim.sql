@@ -9,7 +9,7 @@ WITH {pauses}, before AS MATERIALIZED (
     SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0)
            {lazily} AS walked
 ), picked AS MATERIALIZED (
-    SELECT ctid AS place
+    SELECT tableoid AS relation, ctid AS place
       FROM {table} AS job
      WHERE state = 'AVAILABLE'
        AND {open}

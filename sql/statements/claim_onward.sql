@@ -43,7 +43,7 @@ WITH {pauses}, unseen AS MATERIALIZED (
     SELECT job.*
       FROM ranges
      CROSS JOIN LATERAL (
-               SELECT priority, schedule, id, ctid AS place
+               SELECT priority, schedule, id, tableoid AS relation, ctid AS place
                  FROM {table} AS job
                 WHERE state = 'AVAILABLE'
                   AND {open}

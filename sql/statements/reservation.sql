@@ -8,6 +8,7 @@ claimed AS (
      -- By its place, the shortest way to a row, which is this one's as long as it is locked. A row that was changed since
      -- this statement's snapshot is not seen at its new place; it is told of as moved.
      WHERE job.ctid = ANY (ARRAY(SELECT place FROM picked))
+       AND ({undivided} OR ((job.tableoid, job.ctid) IN (SELECT relation, place FROM picked)) IS TRUE)
     RETURNING job.id, job.lease, job.attempt, job.max_attempts, job.priority, job.schedule, job.inserted_at,
               job.notify, {kind} AS kind, job.params, {started_late} AS waited
 ), alive AS (

@@ -6,10 +6,10 @@
 WITH mine AS MATERIALIZED (
     -- One look into the index a job, whatever the planner knows of the table. The state is compared under a
     -- collation of its own, so that no partial index answers for it: nobody walks over what others hold or held.
-    SELECT job.place
+    SELECT job.relation, job.place
       FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease)
      CROSS JOIN LATERAL (
-               SELECT ctid AS place
+               SELECT tableoid AS relation, ctid AS place
                  FROM {table}
                 WHERE id = wanted.id
                   AND lease = wanted.lease
@@ -21,6 +21,7 @@ WITH mine AS MATERIALIZED (
     -- not seen at its new place, and is left like one that somebody has locked.
     DELETE FROM {table}
      WHERE ctid = ANY (ARRAY(SELECT place FROM mine))
+       AND ({undivided} OR ((tableoid, ctid) IN (SELECT relation, place FROM mine)) IS TRUE)
     RETURNING id, lease, notify{kept_columns}
 ){kept}, told AS (
     SELECT count(pg_notify({completed_literal}, notify)) FROM removed WHERE notify IS NOT NULL

@@ -54,6 +54,8 @@ pub(crate) struct ProducerActor {
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
     again: bool,
+    /// The last claim left a job because somebody changed it meanwhile.
+    moved: bool,
     /// In a rush: the next look is planned, and nothing that is announced or ends before it brings it forward.
     pausing: bool,
     /// The answer to a claim was lost: there may be jobs held that nobody here knows of.
@@ -119,6 +121,7 @@ impl ProducerActor {
             looking: false,
             claiming: false,
             again: false,
+            moved: false,
             pausing: false,
             unsure: false,
             failures: 0,
@@ -196,6 +199,12 @@ impl ProducerActor {
         self.unsure = false;
         self.shared.back();
         let (found, full) = (jobs.len(), jobs.len() >= wanted);
+        let moved = moved && wanted > 0;
+        // What moves again and again is kept from being claimed by something else, a trigger for one.
+        let moved_just_now = moved && !self.moved;
+        if wanted > 0 {
+            self.moved = moved;
+        }
         self.ahead.put(jobs, full, took, Instant::now());
         self.give(ctx);
         self.report_drained();
@@ -218,7 +227,7 @@ impl ProducerActor {
         {
             // Where all are busy, those that become free look at once.
             self.look_after(pause, ctx);
-        } else if self.again || moved {
+        } else if self.again || moved_just_now {
             self.claim(ctx);
         } else if self.demands.total() > 0 {
             if sight.is_some() {
@@ -226,6 +235,9 @@ impl ProducerActor {
             }
             if paused {
                 self.plan_resuming(took, ctx);
+            }
+            if moved {
+                self.plan_look(ctx);
             }
             self.wait(ctx);
         }
@@ -268,8 +280,8 @@ impl ProducerActor {
         }
     }
 
-    /// Nobody has announced anything since the last claim found nothing more. What it did not find because somebody had
-    /// it locked is announced by nobody.
+    /// Nobody has announced anything since the last claim found nothing more. What it did not bring because somebody had
+    /// it locked, or changes it again and again, is announced by nobody.
     fn plan_look(&mut self, ctx: &mut Context<Self>) {
         if !self.looking {
             self.looking = true;

@@ -139,6 +139,9 @@ const STARTS: Taken = Taken { set: include_str!("../../sql/statements/claim_star
 /// How long a job has waited that starts in this statement.
 const WAITED: &str = "date_part('epoch', now() - GREATEST(job.schedule, job.inserted_at))";
 
+/// Whether a row's place is no other's.
+const UNDIVIDED: &str = include_str!("../../sql/statements/undivided.sql");
+
 /// What a claim sets, how long its jobs have waited for their start, and whether its commit may be lost in a crash.
 #[derive(Clone, Copy)]
 struct Taken {
@@ -213,6 +216,7 @@ fn of_queue(hole: &str, name: &QueueName, kind: ParamsKind) -> Option<String> {
         "retry_literal" => Some(quote_literal(&name.retry_channel())),
         "failed_literal" => Some(quote_literal(&name.failed_channel())),
         "waited" => Some(WAITED.to_owned()),
+        "undivided" => Some(fill(UNDIVIDED.trim_end(), name, kind)),
         "params_type" => Some(kind.column_type().to_owned()),
         "params_wire" => Some(kind.wire_type().to_owned()),
         "params_history" => Some(kind.history_column().to_owned()),

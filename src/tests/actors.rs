@@ -344,3 +344,37 @@ async fn a_job_that_is_changed_while_it_is_claimed_is_claimed_at_once() {
     queue.gate.add_permits(1);
     queue.until("IN_PROGRESS", 0).await;
 }
+
+#[actix::test]
+async fn a_job_that_something_keeps_from_being_claimed_is_tried_at_intervals_and_hides_no_other() {
+    let queue = Gated::with(Listen::Same, Duration::from_secs(3600)).await;
+    queue
+        .client
+        .batch_execute(
+            "CREATE SEQUENCE tries;
+             CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN PERFORM nextval('tries'); RETURN NULL; END $$;
+             CREATE TRIGGER keep BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.priority = 1) EXECUTE FUNCTION keep();
+             INSERT INTO jobs (params, priority) VALUES ('{}', 1)",
+        )
+        .await
+        .unwrap();
+    let tries =
+        async || -> i64 { queue.client.query_typed_one("SELECT last_value FROM tries", &[]).await.unwrap().get(0) };
+    while tries().await < 5 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (before, since) = (tries().await, std::time::Instant::now());
+
+    queue.enqueue(1).await;
+    queue.until_at_work(1).await;
+    queue.gate.add_permits(1);
+    queue.until("IN_PROGRESS", 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    // Each job that comes and goes brings claims of its own.
+    let most = 20 + i64::try_from(since.elapsed().as_millis() / 20).unwrap();
+    assert!(tries().await - before < most, "{} tries in {:?}", tries().await - before, since.elapsed());
+    queue.client.batch_execute("DROP TRIGGER keep ON jobs").await.unwrap();
+    queue.until_at_work(1).await;
+}

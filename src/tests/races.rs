@@ -10,7 +10,7 @@ use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
 use super::{MINUTE, Table, hold_up, let_go, node, one_is_held_up};
-use crate::store::{Lease, Settlement, Take};
+use crate::store::{Lease, Onward, Settlement, Take};
 
 /// What can be done to a job, as the library does it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -287,26 +287,82 @@ async fn a_job_that_is_changed_while_it_is_claimed_is_told_of_and_left_to_the_ne
 }
 
 #[actix::test]
-async fn jobs_that_somebody_changes_all_the_time_are_removed_by_who_holds_them() {
+async fn a_job_that_is_changed_while_it_is_removed_is_left_to_the_next_removal() {
     let table = Table::new().await;
-    table.run_sql("INSERT INTO jobs (params) SELECT '{}' FROM generate_series(1, 500)").await;
-    let wanted: Vec<_> =
-        table.claim(500).await.iter().map(|job| (Lease { id: job.id, lease: job.lease }, MINUTE)).collect();
-    let mut held: Vec<_> =
-        table.store.start(&wanted, &table.node).await.unwrap().iter().map(|started| started.lease).collect();
-    let meddler = table.db.client().await;
-    let (mut changed, mut left) = (0, 0);
+    let (moved, other) = (table.started("", "").await, table.started("", "").await);
+    // Only for its function: the removal reads no table but the queue's.
+    hold_up(&table.client, "job_queue_pauses").await;
+    let (from, held_up) = (
+        "FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease)",
+        "FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS jobs (id, lease) WHERE held_up()) AS wanted",
+    );
+    let remove = table.store.sql.turn.replacen(from, held_up, 1);
+    assert!(remove.contains(held_up));
+    let (ids, leases) = (vec![moved.id, other.id], vec![moved.lease, other.lease]);
+    let (nothing, timeouts) = (Vec::<i64>::new(), Vec::<f64>::new());
+    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&ids, Type::INT8_ARRAY),
+        (&leases, Type::INT8_ARRAY),
+        (&nothing, Type::INT8_ARRAY),
+        (&nothing, Type::INT8_ARRAY),
+        (&timeouts, Type::FLOAT8_ARRAY),
+        (&0_i64, Type::INT8),
+    ];
+    let remover = table.db.client().await;
 
-    while !held.is_empty() {
-        let meddles = meddler.execute_typed("UPDATE jobs SET priority = priority + 1 WHERE id % 10 = 3", &[]);
-        let (outcomes, meddled) = tokio::join!(table.store.complete(&held), meddles);
-        changed += meddled.unwrap();
-        let outcomes = outcomes.unwrap();
-        let busy = |outcome: &&Settlement| matches!(outcome, Settlement::Busy);
-        left += outcomes.iter().filter(busy).count();
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Settlement::Completed | Settlement::Busy)));
-        held = held.into_iter().zip(outcomes).filter(|(_, outcome)| busy(&outcome)).map(|(job, _)| job).collect();
+    let mut removal = Box::pin(remover.query_typed(&remove, &parameters));
+    tokio::select! {
+        removed = &mut removal => panic!("it was not held up: {removed:?}"),
+        () = one_is_held_up(&table.client) => {}
     }
-    assert!(changed > 0, "{left} were left");
-    assert!(table.client.query_typed_opt("SELECT FROM jobs", &[]).await.unwrap().is_none());
+    table.run_sql(&format!("UPDATE jobs SET priority = 1 WHERE id = {}", moved.id)).await;
+    let_go(&table.client).await;
+    let removed: Vec<i64> = removal.await.unwrap().iter().map(|row| row.get("id")).collect();
+
+    assert_eq!(removed, [other.id]);
+    assert_eq!(table.row(moved.id).await.unwrap().state, "IN_PROGRESS");
+    assert_eq!(table.store.complete(&[moved]).await.unwrap(), [Settlement::Completed]);
+}
+
+/// Rows of different tables lie at the same place.
+#[actix::test]
+async fn what_a_table_with_partitions_or_children_has_at_the_same_place_is_left_alone() {
+    let partitions = "ALTER TABLE jobs RENAME TO plain;
+                      CREATE TABLE jobs (LIKE plain INCLUDING ALL) PARTITION BY HASH (id);
+                      CREATE TABLE jobs_0 PARTITION OF jobs FOR VALUES WITH (MODULUS 3, REMAINDER 0);
+                      CREATE TABLE jobs_1 PARTITION OF jobs FOR VALUES WITH (MODULUS 3, REMAINDER 1);
+                      CREATE TABLE jobs_2 PARTITION OF jobs FOR VALUES WITH (MODULUS 3, REMAINDER 2);
+                      INSERT INTO jobs (id, params) SELECT n, '{}' FROM generate_series(1, 30) AS n";
+    let children = "CREATE TABLE older (LIKE jobs INCLUDING ALL);
+                    ALTER TABLE older INHERIT jobs;
+                    INSERT INTO jobs (id, params) SELECT n, '{}' FROM generate_series(1, 15) AS n;
+                    INSERT INTO older (id, params) SELECT n, '{}' FROM generate_series(16, 30) AS n";
+    for divided in [partitions, children] {
+        let table = Table::new().await;
+        table.run_sql(divided).await;
+        let states = "SELECT count(*) FILTER (WHERE state = 'AVAILABLE'), count(*) FILTER (WHERE state = 'RESERVED'),
+                             count(*) FILTER (WHERE state = 'IN_PROGRESS') FROM jobs";
+        let states = async || {
+            let row = table.client.query_typed_one(states, &[]).await.unwrap();
+            (row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2))
+        };
+        let onward = Onward::default();
+        let (take, mut held) = (Take::Reserve(MINUTE), Vec::new());
+
+        for claimed in 1..=20 {
+            let claim = match claimed % 2 {
+                0 => table.store.claim(1, take, &table.node).await,
+                _ => table.store.claim_onward(1, take, &table.node, &onward).await,
+            };
+            let claim = claim.unwrap();
+            assert_eq!((claim.jobs.len(), claim.moved), (1, false));
+            assert_eq!(states().await, (30 - claimed, 1, claimed - 1));
+            held.push(table.start(&claim.jobs[0]).await.unwrap());
+        }
+        for removed in 1..=20 {
+            let job = held.swap_remove(removed % held.len());
+            assert_eq!(table.store.complete(&[job]).await.unwrap(), [Settlement::Completed]);
+            assert_eq!(states().await, (10, 0, 20 - i64::try_from(removed).unwrap()));
+        }
+    }
 }
