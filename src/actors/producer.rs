@@ -199,7 +199,6 @@ impl ProducerActor {
         self.unsure = false;
         self.shared.back();
         let (found, full) = (jobs.len(), jobs.len() >= wanted);
-        let moved = moved && wanted > 0;
         // What moves again and again is kept from being claimed by something else, a trigger for one.
         let moved_just_now = moved && !self.moved;
         if wanted > 0 {
