@@ -13,7 +13,7 @@ mod transitions;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use tokio_postgres::Client;
 
@@ -145,6 +145,14 @@ async fn one_is_held_up(client: &Client) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("nothing is held up");
+}
+
+/// The same for one that a test has begun.
+async fn until_held_up<T: Debug>(client: &Client, statement: impl Future<Output = T>) {
+    tokio::select! {
+        ended = statement => panic!("it was not held up: {ended:?}"),
+        () = one_is_held_up(client) => {}
+    }
 }
 
 async fn let_go(client: &Client) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use super::{MINUTE, Table, hold_up, let_go, node, one_is_held_up};
+use super::{MINUTE, Table, hold_up, let_go, node, until_held_up};
 use crate::{
     run::{node::Node, progress::Progress},
     store::{Claim, Onward, Take, Verdict},
@@ -328,10 +328,7 @@ async fn a_job_that_is_changed_while_it_is_claimed_is_claimed_next_and_so_is_wha
     hold_up(&table.client, "job_queue_pauses").await;
 
     let mut claim = Box::pin(claimer.claim_from_where_it_is(&table, 2));
-    tokio::select! {
-        claim = &mut claim => panic!("it was not held up: {claim:?}"),
-        () = one_is_held_up(&table.client) => {}
-    }
+    until_held_up(&table.client, &mut claim).await;
     table.run_sql(&format!("UPDATE jobs SET priority = 1 WHERE id = {moved}")).await;
     let_go(&table.client).await;
     let claim = claim.await;

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
-use super::{MINUTE, Table, hold_up, let_go, node, one_is_held_up};
+use super::{MINUTE, Table, hold_up, let_go, node, until_held_up};
 use crate::store::{Lease, Onward, Settlement, Take};
 
 /// What can be done to a job, as the library does it.
@@ -57,18 +57,7 @@ impl Step {
                 let rows = count(&sql.claim.free, &parameters).await;
                 rows.iter().any(|row| row.get::<_, Option<i64>>("id").is_some())
             }
-            Step::Start => {
-                let (nothing, timeouts) = (Vec::<i64>::new(), vec![300_f64]);
-                let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
-                    (&nothing, Type::INT8_ARRAY),
-                    (&nothing, Type::INT8_ARRAY),
-                    (&ids, Type::INT8_ARRAY),
-                    (&leases, Type::INT8_ARRAY),
-                    (&timeouts, Type::FLOAT8_ARRAY),
-                    (&node, Type::INT8),
-                ];
-                !count(&sql.turn, &parameters).await.is_empty()
-            }
+            Step::Start => !turn(client, &sql.turn, &[], &[job], node).await.is_empty(),
             Step::Unreserve => {
                 let none = None::<Vec<i64>>;
                 let parameters: [(&(dyn ToSql + Sync), Type); 3] =
@@ -79,18 +68,7 @@ impl Step {
                 let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&job.id, Type::INT8), (&job.lease, Type::INT8)];
                 !count(&sql.begin_completion, &parameters).await.is_empty()
             }
-            Step::Complete => {
-                let (nothing, timeouts) = (Vec::<i64>::new(), Vec::<f64>::new());
-                let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
-                    (&ids, Type::INT8_ARRAY),
-                    (&leases, Type::INT8_ARRAY),
-                    (&nothing, Type::INT8_ARRAY),
-                    (&nothing, Type::INT8_ARRAY),
-                    (&timeouts, Type::FLOAT8_ARRAY),
-                    (&node, Type::INT8),
-                ];
-                !count(&sql.turn, &parameters).await.is_empty()
-            }
+            Step::Complete => !turn(client, &sql.turn, &[job], &[], node).await.is_empty(),
             Step::Fail => {
                 let (verdicts, delays, errors) = (vec!["RETRY"], vec![60_f64], vec![r#"["no"]"#]);
                 let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
@@ -148,6 +126,23 @@ async fn prepare(table: &Table, stage: Stage, dead: bool) -> Lease {
         table.kill(table.node.number()).await;
     }
     job
+}
+
+/// Runs a turn, or what a test has made of it; the jobs that were removed or started.
+async fn turn(client: &impl GenericClient, sql: &str, done: &[Lease], wanted: &[Lease], node: i64) -> Vec<i64> {
+    let columns = |jobs: &[Lease]| jobs.iter().map(|job| (job.id, job.lease)).unzip::<_, _, Vec<_>, Vec<_>>();
+    let ((done_ids, done_leases), (ids, leases)) = (columns(done), columns(wanted));
+    let timeouts = vec![300_f64; ids.len()];
+    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&done_ids, Type::INT8_ARRAY),
+        (&done_leases, Type::INT8_ARRAY),
+        (&ids, Type::INT8_ARRAY),
+        (&leases, Type::INT8_ARRAY),
+        (&timeouts, Type::FLOAT8_ARRAY),
+        (&node, Type::INT8),
+    ];
+    let rows = client.query_typed(sql, &parameters).await.expect("the statement runs");
+    rows.iter().map(|row| row.get("id")).collect()
 }
 
 /// Has `second` arrive while `first` is not committed yet; who won, in this order.
@@ -242,10 +237,7 @@ async fn a_sweep_that_saw_a_dead_holder_leaves_the_job_to_the_next_one() {
     hold_up(&table.client, "job_queue_nodes").await;
 
     let mut sweep = Box::pin(table.store.sweep());
-    tokio::select! {
-        swept = &mut sweep => panic!("it was not held up: {swept:?}"),
-        () = one_is_held_up(&table.client) => {}
-    }
+    until_held_up(&table.client, &mut sweep).await;
     // What another sweep, a claim and a start by this process come to, which need that table too.
     table
         .run_sql(&format!(
@@ -270,10 +262,7 @@ async fn a_job_that_is_changed_while_it_is_claimed_is_told_of_and_left_to_the_ne
     hold_up(&table.client, "job_queue_pauses").await;
 
     let mut claim = Box::pin(table.store.claim(2, Take::Reserve(MINUTE), &table.node));
-    tokio::select! {
-        claim = &mut claim => panic!("it was not held up: {claim:?}"),
-        () = one_is_held_up(&table.client) => {}
-    }
+    until_held_up(&table.client, &mut claim).await;
     table.run_sql(&format!("UPDATE jobs SET priority = -1 WHERE id = {moved}")).await;
     let_go(&table.client).await;
     let claim = claim.await.unwrap();
@@ -298,28 +287,15 @@ async fn a_job_that_is_changed_while_it_is_removed_is_left_to_the_next_removal()
     );
     let remove = table.store.sql.turn.replacen(from, held_up, 1);
     assert!(remove.contains(held_up));
-    let (ids, leases) = (vec![moved.id, other.id], vec![moved.lease, other.lease]);
-    let (nothing, timeouts) = (Vec::<i64>::new(), Vec::<f64>::new());
-    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
-        (&ids, Type::INT8_ARRAY),
-        (&leases, Type::INT8_ARRAY),
-        (&nothing, Type::INT8_ARRAY),
-        (&nothing, Type::INT8_ARRAY),
-        (&timeouts, Type::FLOAT8_ARRAY),
-        (&0_i64, Type::INT8),
-    ];
     let remover = table.db.client().await;
 
-    let mut removal = Box::pin(remover.query_typed(&remove, &parameters));
-    tokio::select! {
-        removed = &mut removal => panic!("it was not held up: {removed:?}"),
-        () = one_is_held_up(&table.client) => {}
-    }
+    let done = [moved, other];
+    let mut removal = Box::pin(turn(&remover, &remove, &done, &[], 0));
+    until_held_up(&table.client, &mut removal).await;
     table.run_sql(&format!("UPDATE jobs SET priority = 1 WHERE id = {}", moved.id)).await;
     let_go(&table.client).await;
-    let removed: Vec<i64> = removal.await.unwrap().iter().map(|row| row.get("id")).collect();
 
-    assert_eq!(removed, [other.id]);
+    assert_eq!(removal.await, [other.id]);
     assert_eq!(table.row(moved.id).await.unwrap().state, "IN_PROGRESS");
     assert_eq!(table.store.complete(&[moved]).await.unwrap(), [Settlement::Completed]);
 }
