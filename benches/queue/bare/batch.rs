@@ -26,7 +26,7 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
         while stage.tally.count() < task.wanted && !stage.has_ended() {
             let (_, rows) = try_join!(biased; client.execute(&begin, &[]), client.query(&claim, &[]))?;
             stage.tally.begin();
-            let ids = read(&rows)?;
+            let (ids, _) = read(&rows)?;
             let rows: [&(dyn ToSql + Sync); 1] = [&ids];
             try_join!(biased; client.execute(&write, &rows), client.execute(&commit, &[]))?;
             stage.tally.done(ids.len() as u64);

@@ -31,7 +31,7 @@ pub(crate) async fn run(task: &Task, connections: u32, writes: bool, stage: &Sta
         while stage.tally.count() < task.wanted && !stage.has_ended() {
             let (_, rows) = try_join!(biased; client.execute(&begin, &[]), client.query(&claim, &[]))?;
             stage.tally.begin();
-            let ids = read(&rows)?;
+            let (ids, _) = read(&rows)?;
             let claimed: [&(dyn ToSql + Sync); 1] = [&ids];
             let (deleted, _) = try_join!(biased; client.execute(&delete, &claimed), client.execute(&commit, &[]))?;
             stage.tally.done(deleted);

@@ -1,12 +1,13 @@
-//! COPY of the columns that the library writes, into the same table.
+//! COPY of the columns that the library writes, into the same table, each in a transaction.
 
 use std::{error::Error, pin::pin};
 
 use bytes::{Bytes, BytesMut};
 use chrono::Utc;
 use futures_util::SinkExt;
+use tokio::try_join;
 use tokio_postgres::{
-    Client,
+    Client, CopyInSink, Statement,
     binary_copy::BinaryCopyInWriter,
     types::{IsNull, ToSql, Type, to_sql_checked},
 };
@@ -28,18 +29,29 @@ pub(crate) async fn run(task: &Task, size: u64, binary: bool, stage: &Stage) -> 
         "COPY {} (params, schedule, max_attempts, priority, notify) FROM STDIN WITH (FORMAT {format})",
         task.table
     );
+    let copy = client.prepare(&sql).await?;
     stage.ready().await;
     stage.tally.begin();
     while stage.tally.count() < task.wanted && !stage.has_ended() {
-        let rows =
-            if binary { copy_binary(&client, &sql, &params).await? } else { copy_text(&client, &sql, &params).await? };
+        let rows = if binary {
+            copy_binary(&client, &copy, &params).await?
+        } else {
+            copy_text(&client, &copy, &params).await?
+        };
+        client.batch_execute("COMMIT").await?;
         stage.tally.done(rows);
     }
     Ok(())
 }
 
-async fn copy_binary(client: &Client, sql: &str, params: &[String]) -> Result<u64, Failure> {
-    let mut writer = pin!(BinaryCopyInWriter::new(client.copy_in(sql).await?, &COLUMNS));
+/// In a transaction, as jobs are enqueued; its begin takes no round trip of its own.
+async fn begin(client: &Client, copy: &Statement) -> Result<CopyInSink<Bytes>, Failure> {
+    let (_, sink) = try_join!(biased; client.batch_execute("BEGIN"), client.copy_in(copy))?;
+    Ok(sink)
+}
+
+async fn copy_binary(client: &Client, copy: &Statement, params: &[String]) -> Result<u64, Failure> {
+    let mut writer = pin!(BinaryCopyInWriter::new(begin(client, copy).await?, &COLUMNS));
     let (now, notify) = (Utc::now(), None::<&str>);
     for params in params {
         writer.as_mut().write(&[&Jsonb(params), &now, &5_i32, &0_i32, &notify]).await?;
@@ -47,10 +59,10 @@ async fn copy_binary(client: &Client, sql: &str, params: &[String]) -> Result<u6
     Ok(writer.finish().await?)
 }
 
-async fn copy_text(client: &Client, sql: &str, params: &[String]) -> Result<u64, Failure> {
+async fn copy_text(client: &Client, copy: &Statement, params: &[String]) -> Result<u64, Failure> {
     /// The driver sends a piece as one message; pieces of this size make few of them.
     const PIECE: usize = 64 * 1024;
-    let mut sink = pin!(client.copy_in::<_, Bytes>(sql).await?);
+    let mut sink = pin!(begin(client, copy).await?);
     let rest = format!("\t{}\t5\t0\t\\N\n", Utc::now().to_rfc3339());
     let mut piece = String::with_capacity(PIECE + 1024);
     for params in params {

@@ -6,7 +6,7 @@ use crate::{
     failure::Failure,
 };
 
-pub(crate) fn claim_and_delete(table: &str, jobs: usize) -> String {
+pub(crate) fn claim_and_delete(table: &str, jobs: u32) -> String {
     format!("DELETE FROM {table} WHERE {} RETURNING id, params::text", next(table, jobs))
 }
 
@@ -21,7 +21,7 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
                 continue;
             }
             stage.tally.begin();
-            stage.tally.done(read(&rows)?.len() as u64);
+            stage.tally.done(read(&rows)?.0.len() as u64);
         }
         Ok(())
     })

@@ -11,7 +11,7 @@ use tokio_postgres::{AsyncMessage, NoTls, types::ToSql};
 use super::{
     drain::claim_and_delete,
     enqueue::{insert, params},
-    read,
+    read, steps,
 };
 use crate::{
     child::{Stage, Task},
@@ -31,7 +31,7 @@ pub(crate) fn setup(table: &str) -> String {
     )
 }
 
-pub(crate) async fn run(task: &Task, pause_ms: u64, stage: &Stage) -> Result<(), Failure> {
+pub(crate) async fn run(task: &Task, pause_ms: u64, in_steps: bool, stage: &Stage) -> Result<(), Failure> {
     let inserter = connect(&task.url).await?;
     let insert = inserter.prepare(&insert(&task.table)).await?;
     let (listener, mut connection) = tokio_postgres::connect(&task.url, NoTls).await?;
@@ -44,7 +44,9 @@ pub(crate) async fn run(task: &Task, pause_ms: u64, stage: &Stage) -> Result<(),
         }
     });
     listener.batch_execute(&format!("LISTEN {}", task.table)).await?;
-    let claim = listener.prepare(&claim_and_delete(&task.table, 1)).await?;
+    let claim = if in_steps { steps::reserve(&task.table, 1) } else { claim_and_delete(&task.table, 1) };
+    let claim = listener.prepare(&claim).await?;
+    let start = listener.prepare(&steps::start(&task.table)).await?;
     stage.ready().await;
     stage.tally.begin();
     for n in 0..task.wanted + WARM_UP {
@@ -56,9 +58,14 @@ pub(crate) async fn run(task: &Task, pause_ms: u64, stage: &Stage) -> Result<(),
         let claimed = async {
             heard.recv().await.ok_or("the connection that listens has ended")?;
             let rows = listener.query(&claim, &[]).await?;
-            let begun = Instant::now();
-            read(&rows)?;
-            Ok::<_, Failure>((rows.len(), begun))
+            if !in_steps {
+                let begun = Instant::now();
+                read(&rows)?;
+                return Ok((rows.len(), begun));
+            }
+            let (ids, _) = read(&rows)?;
+            listener.execute(&start, &[&ids]).await?;
+            Ok::<_, Failure>((rows.len(), Instant::now()))
         };
         let (inserted, claimed) = tokio::join!(inserter.query_one(&insert, &row), claimed);
         inserted?;

@@ -21,10 +21,10 @@ use crate::{
 };
 
 /// So many jobs are claimed at a time.
-const BATCH: usize = 100;
+pub(crate) const BATCH: u32 = 100;
 
 /// So many statements are under way on each connection, so that the server finds the next at once.
-const DEPTH: u32 = 2;
+pub(crate) const DEPTH: u32 = 2;
 
 /// The pause of a loop that found nothing: others hold the last jobs, or more are on their way.
 const NOTHING: Duration = Duration::from_millis(1);
@@ -37,7 +37,7 @@ const PLANS: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET 
 /// Which rows are next, in the queue's own order, as a condition; those that another connection has locked are
 /// skipped. By their place, which is the shortest way to a row; in an array, for a plan may run a subquery in IN
 /// more than once.
-fn next(table: &str, jobs: usize) -> String {
+fn next(table: &str, jobs: u32) -> String {
     format!(
         "ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE state = 'AVAILABLE'
                            ORDER BY priority, schedule, id LIMIT {jobs} FOR UPDATE SKIP LOCKED))"
@@ -67,14 +67,11 @@ async fn lanes<S: Clone>(
     Ok(())
 }
 
-/// Reads the params, as a loop that does something with its jobs has to.
-fn read(rows: &[Row]) -> Result<Vec<i64>, Failure> {
-    rows.iter()
-        .map(|row| {
-            let params: Params =
-                serde_json::from_str(row.try_get("params")?).map_err(Failure::because("read a job's params"))?;
-            std::hint::black_box(params);
-            Ok(row.try_get("id")?)
-        })
-        .collect()
+/// Reads the ids and the params, as a loop that does something with its jobs has to.
+fn read(rows: &[Row]) -> Result<(Vec<i64>, Vec<Params>), Failure> {
+    let one = |row: &Row| {
+        let params = serde_json::from_str(row.try_get("params")?).map_err(Failure::because("read a job's params"))?;
+        Ok((row.try_get::<_, i64>("id")?, params))
+    };
+    rows.iter().map(one).collect()
 }

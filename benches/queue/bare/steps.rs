@@ -1,31 +1,45 @@
-//! The three steps of a job that can be rescued, a hundred at a time: reserve, start, delete, a commit each.
+//! The three steps of a job that can be rescued, many at a time: reserve, start, delete, a commit each.
 
-use super::{BATCH, DEPTH, NOTHING, lanes, next, read};
+use super::{DEPTH, NOTHING, batch::WRITE, lanes, next, read};
 use crate::{
-    child::{Stage, Task},
+    child::{BareHandler, Stage, Task, now},
     failure::Failure,
 };
 
-/// What a rescue and a fence need is written, as the library writes it; nothing is checked.
-fn statements(table: &str) -> [String; 3] {
-    let next = next(table, BATCH);
-    [
-        format!(
-            "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
-              WHERE {next}
-             RETURNING id, params::text"
-        ),
-        format!(
-            "UPDATE {table} SET state = 'IN_PROGRESS', attempt = attempt + 1, lease = lease + 1,
-                    expires = now() + interval '300 s', updated_at = now()
-              WHERE id = ANY($1) AND state = 'RESERVED'"
-        ),
-        format!("DELETE FROM {table} WHERE id = ANY($1) AND state = 'IN_PROGRESS'"),
-    ]
+/// How many jobs so many connections may take at a time, for so many to be in flight.
+pub(crate) fn share(in_flight: u32, connections: u32) -> u32 {
+    in_flight.div_ceil(connections * DEPTH)
 }
 
-pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {
-    let [reserve, start, delete] = statements(&task.table);
+pub(crate) fn reserve(table: &str, jobs: u32) -> String {
+    let next = next(table, jobs);
+    format!(
+        "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
+          WHERE {next}
+         RETURNING id, params::text"
+    )
+}
+
+/// What a rescue and a fence need is written, as the library writes it; nothing is checked.
+pub(crate) fn start(table: &str) -> String {
+    format!(
+        "UPDATE {table} SET state = 'IN_PROGRESS', attempt = attempt + 1, lease = lease + 1,
+                expires = now() + interval '300 s', updated_at = now()
+          WHERE id = ANY($1) AND state = 'RESERVED'"
+    )
+}
+
+pub(crate) async fn run(
+    task: &Task,
+    connections: u32,
+    jobs: u32,
+    handler: BareHandler,
+    stage: &Stage,
+) -> Result<(), Failure> {
+    let table = &task.table;
+    let (reserve, start) = (reserve(table, jobs), start(table));
+    let delete = format!("DELETE FROM {table} WHERE id = ANY($1) AND state = 'IN_PROGRESS'");
+    let delete = if handler == BareHandler::Batch { format!("WITH written AS ({WRITE}) {delete}") } else { delete };
     let prepare = async |client: &tokio_postgres::Client| {
         Ok([client.prepare(&reserve).await?, client.prepare(&start).await?, client.prepare(&delete).await?])
     };
@@ -37,9 +51,15 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
                 continue;
             }
             stage.tally.begin();
-            let ids = read(&rows)?;
+            let (ids, params) = read(&rows)?;
             client.execute(&start, &[&ids]).await?;
-            stage.tally.done(client.execute(&delete, &[&ids]).await?);
+            let begun = now();
+            let deleted = client.execute(&delete, &[&ids]).await?;
+            if handler == BareHandler::Age {
+                params.iter().for_each(|params| stage.tally.aged(params.at, begun));
+            } else {
+                stage.tally.done(deleted);
+            }
         }
         Ok(())
     })

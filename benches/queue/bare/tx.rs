@@ -41,7 +41,7 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
             if rows.len() != 1 {
                 return Err(format!("the bare loop found {} jobs instead of one", rows.len()).into());
             }
-            stage.tally.done(read(&rows)?.len() as u64);
+            stage.tally.done(read(&rows)?.0.len() as u64);
         }
         Ok(())
     })

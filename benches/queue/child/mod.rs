@@ -26,8 +26,8 @@ pub(crate) use {
     serve::serve,
     stage::Stage,
     tally::Report,
-    task::{Duty, Handler, Task},
-    worker::Params,
+    task::{BareHandler, Duty, Handler, Task},
+    worker::{Params, now},
 };
 
 /// The argument that makes a child of this program.

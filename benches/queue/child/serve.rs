@@ -73,13 +73,15 @@ async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {
         Duty::Latency { pause_ms, start_on_claim } => latency::measure(task, pause_ms, start_on_claim, stage).await,
         Duty::BareClaims { connections } => bare::claims::run(task, connections, false, stage).await,
         Duty::BareDrain { connections } => bare::drain::run(task, connections, stage).await,
-        Duty::BareSteps { connections } => bare::steps::run(task, connections, stage).await,
+        Duty::BareSteps { connections, jobs, handler } => {
+            bare::steps::run(task, connections, jobs, handler, stage).await
+        }
         Duty::BareTx { connections } => bare::tx::run(task, connections, stage).await,
         Duty::BareBatch { connections } => bare::batch::run(task, connections, stage).await,
         Duty::BareClaimedBatch { connections } => bare::claims::run(task, connections, true, stage).await,
         Duty::BareEnqueue { callers } => bare::enqueue::run(task, callers, stage).await,
         Duty::BareCopy { size, binary } => bare::copy::run(task, size, binary, stage).await,
-        Duty::BareLatency { pause_ms } => bare::latency::run(task, pause_ms, stage).await,
+        Duty::BareLatency { pause_ms, steps } => bare::latency::run(task, pause_ms, steps, stage).await,
     }
 }
 

@@ -100,6 +100,14 @@ impl Tally {
         self.done(1);
     }
 
+    /// One is done that was begun then, after it had been enqueued, in nanoseconds since 1970; timed where both are known.
+    pub(crate) fn aged(&self, enqueued: Option<u64>, begun: u64) {
+        match enqueued {
+            Some(enqueued) => self.timed(Duration::from_nanos(begun.saturating_sub(enqueued))),
+            None => self.done(1),
+        }
+    }
+
     /// How many are done.
     pub(crate) fn count(&self) -> u64 {
         self.done.load(Ordering::Acquire)

@@ -34,8 +34,8 @@ pub(crate) enum Duty {
     BareClaims { connections: u32 },
     /// Bare: deletes a hundred jobs in one statement, a commit each.
     BareDrain { connections: u32 },
-    /// Bare: reserves, starts and deletes a hundred jobs in three commits.
-    BareSteps { connections: u32 },
+    /// Bare: reserves, starts and deletes so many jobs in three commits.
+    BareSteps { connections: u32, jobs: u32, handler: BareHandler },
     /// Bare: claims, deletes and writes a row, one job a transaction.
     BareTx { connections: u32 },
     /// Bare: deletes a hundred jobs and writes their rows in one transaction.
@@ -46,8 +46,19 @@ pub(crate) enum Duty {
     BareEnqueue { callers: u32 },
     /// Bare: COPY of so many rows a time.
     BareCopy { size: u64, binary: bool },
-    /// Bare: a row at a time from its insert, by a notification, to its claim.
-    BareLatency { pause_ms: u64 },
+    /// Bare: a row at a time from its insert, by a notification, to its claim, or to its start after that.
+    BareLatency { pause_ms: u64, steps: bool },
+}
+
+/// What the bare loops do with jobs that are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum BareHandler {
+    /// Nothing.
+    Complete,
+    /// Insert their rows by the statement that deletes them.
+    Batch,
+    /// Tell how old they are.
+    Age,
 }
 
 /// What the jobs of a worker do.
@@ -96,7 +107,13 @@ impl fmt::Display for Duty {
                 write!(f, "bare, {connections} connections, 100 claimed and deleted a commit")
             }
             Duty::BareDrain { connections } => write!(f, "bare, {connections} connections, 100 deleted a statement"),
-            Duty::BareSteps { connections } => write!(f, "bare, {connections} connections, 100 in three commits"),
+            Duty::BareSteps { connections, jobs, handler } => {
+                write!(f, "bare, {connections} connections, {jobs} in three commits")?;
+                match handler {
+                    BareHandler::Batch => f.write_str(", and written"),
+                    BareHandler::Complete | BareHandler::Age => Ok(()),
+                }
+            }
             Duty::BareTx { connections } => write!(f, "bare, {connections} connections, one a commit"),
             Duty::BareBatch { connections } => {
                 write!(f, "bare, {connections} connections, 100 deleted and written a commit")
@@ -107,7 +124,8 @@ impl fmt::Display for Duty {
             Duty::BareEnqueue { callers } => write!(f, "bare, {callers} connections"),
             Duty::BareCopy { size, binary: true } => write!(f, "bare, binary COPY of {size}"),
             Duty::BareCopy { size, binary: false } => write!(f, "bare, text COPY of {size}"),
-            Duty::BareLatency { .. } => f.write_str("bare, one row at a time"),
+            Duty::BareLatency { steps: false, .. } => f.write_str("bare, one row at a time"),
+            Duty::BareLatency { steps: true, .. } => f.write_str("bare, one row at a time, claimed and started"),
         }
     }
 }

@@ -148,12 +148,9 @@ async fn sleep(tally: Arc<Tally>, _job: Job<Params>, ctx: Context) -> Done {
 }
 
 async fn age(tally: Arc<Tally>, job: Job<Params>, ctx: Context) -> Done {
-    let age = job.params.at.map(|at| now().saturating_sub(at));
+    let begun = now();
     let done = ctx.complete().await?;
-    match age {
-        Some(nanoseconds) => tally.timed(Duration::from_nanos(nanoseconds)),
-        None => tally.done(1),
-    }
+    tally.aged(job.params.at, begun);
     Ok(done)
 }
 

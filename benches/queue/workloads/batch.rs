@@ -2,12 +2,12 @@
 
 use super::{
     Outcome,
-    drain::{DEMANDS, best_after},
+    drain::{DEMANDS, best_after, few_in_flight},
     tx::{EFFECTS, write_all},
 };
 use crate::{
     bench::Bench,
-    child::{Duty, Handler},
+    child::{BareHandler, Duty, Handler},
     field::Field,
     figure::{Ask, Figure},
     measure::{CLIENT_CPU, COMMITS, RATE, SERVER_CPU},
@@ -19,18 +19,21 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     field.run(&[EFFECTS]).await?;
     let empty = async || field.run(&["TRUNCATE effects"]).await;
     let connections =
-        best_after(bench, field, "jobs", jobs, |connections| Duty::BareClaimedBatch { connections }, empty).await?;
+        best_after(bench, field, "jobs", jobs, |connections| Duty::BareClaimedBatch { connections }, &empty).await?;
+    let few = |connections| few_in_flight(connections, BareHandler::Batch);
+    let few = few(best_after(bench, field, "jobs", jobs, few, empty).await?);
     let works = |handler| DEMANDS.map(|max_demand| Duty::Work { max_demand, handler });
     let [newcomer, many] = works(Handler::BatchStatement);
-    let mut contenders = vec![newcomer, Duty::BareClaimedBatch { connections }, many, Duty::BareBatch { connections }];
+    let mut contenders =
+        vec![newcomer, Duty::BareClaimedBatch { connections }, many, Duty::BareBatch { connections }, few];
     contenders.extend(bench.size(works(Handler::Batch).to_vec(), Vec::new()));
     let series = write_all(bench, field, jobs, &contenders).await?;
-    let [newcomer, bare, many, deletes, begins @ ..] = &series[..] else {
+    let [newcomer, bare, many, deletes, few, begins @ ..] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     let mut figures = Vec::new();
     let fastest = [(&contenders[0], newcomer, true), (&contenders[2], many, true)];
-    let begins = contenders[4..].iter().zip(begins).map(|(duty, ours)| (duty, ours, false));
+    let begins = contenders[5..].iter().zip(begins).map(|(duty, ours)| (duty, ours, false));
     for (duty, ours, asked) in fastest.into_iter().chain(begins) {
         let figure = Figure::beside(format!("{duty} / {}", contenders[1]), RATE, ours, bare)?;
         figures.push(if asked { figure.asked(Ask::RatioAtLeast(0.6)) } else { figure });
@@ -43,5 +46,6 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
             }
         }
     }
+    figures.push(Figure::beside(format!("{} / {}", contenders[0], contenders[4]), RATE, newcomer, few)?);
     Ok(figures)
 }

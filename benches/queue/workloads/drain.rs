@@ -2,8 +2,9 @@
 
 use super::Outcome;
 use crate::{
+    bare::{BATCH, steps::share},
     bench::Bench,
-    child::{Duty, Handler},
+    child::{BareHandler, Duty, Handler},
     failure::Failure,
     field::Field,
     figure::{Ask, Figure},
@@ -14,20 +15,28 @@ use crate::{
 /// The library's settings: a newcomer's, and many jobs at a time.
 pub(super) const DEMANDS: [Option<usize>; 2] = [None, Some(1000)];
 
+/// The contract's three steps and nothing else, with no more jobs in flight than a newcomer's worker runs at a time.
+pub(super) fn few_in_flight(connections: u32, handler: BareHandler) -> Duty {
+    Duty::BareSteps { connections, jobs: share(100, connections), handler }
+}
+
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(100_000, 20_000);
     field.create("jobs").await?;
     let connections = best(bench, field, "jobs", jobs, |connections| Duty::BareClaims { connections }).await?;
+    let few = |connections| few_in_flight(connections, BareHandler::Complete);
+    let few = few(best(bench, field, "jobs", jobs, few).await?);
     let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Complete });
     let [started, many_started] = DEMANDS.map(|max_demand| Duty::Started { max_demand, handler: Handler::Complete });
     let contenders = [
         newcomer,
         Duty::BareClaims { connections },
         many,
-        Duty::BareSteps { connections },
+        Duty::BareSteps { connections, jobs: BATCH, handler: BareHandler::Complete },
         Duty::BareDrain { connections },
         started,
         many_started,
+        few,
     ];
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
@@ -35,7 +44,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         measure::alone(bench, field, &task(field, "jobs", jobs, duty.clone())).await
     })
     .await?;
-    let [newcomer, bare, many, steps, deletes, started, many_started] = &series[..] else {
+    let [newcomer, bare, many, steps, deletes, started, many_started, few] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     bench.drain_rate.set(Some(newcomer.spread(RATE)?.median));
@@ -57,6 +66,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
             }
         }
     }
+    figures.push(Figure::beside(format!("{} / {}", contenders[0], contenders[7]), RATE, newcomer, few)?);
     for (duty, ours, reserved) in [(&contenders[5], started, newcomer), (&contenders[6], many_started, many)] {
         figures.push(Figure::beside(format!("{duty} / {}", contenders[1]), RATE, ours, bare)?);
         figures.push(Figure::beside(format!("{duty} / with a reservation"), RATE, ours, reserved)?);

@@ -1,10 +1,10 @@
 //! From before a job's insert to its handler's first line.
 
-use super::{Outcome, enqueue::BARE_TABLE};
+use super::{Outcome, drain::few_in_flight, enqueue::BARE_TABLE};
 use crate::{
-    bare,
+    bare::{self, BATCH},
     bench::Bench,
-    child::{Child, Duty, Handler, Report},
+    child::{BareHandler, Child, Duty, Handler, Report},
     failure::Failure,
     field::Field,
     figure::{Ask, Figure},
@@ -29,7 +29,8 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     field.create("jobs").await?;
     field.run(&[BARE_TABLE, &bare::latency::setup("bare")]).await?;
     let [reserved, started] = [false, true].map(|start_on_claim| Duty::Latency { pause_ms: PAUSE_MS, start_on_claim });
-    let contenders = [reserved, Duty::BareLatency { pause_ms: PAUSE_MS }, started];
+    let [bare, bare_steps] = [false, true].map(|steps| Duty::BareLatency { pause_ms: PAUSE_MS, steps });
+    let contenders = [reserved, bare, started, bare_steps];
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
         field.settle().await?;
@@ -40,7 +41,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         sample(&child.end().await?)
     })
     .await?;
-    let [reserved, bare, started] = &series[..] else {
+    let [reserved, bare, started, bare_steps] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     let mut figures = Vec::new();
@@ -48,6 +49,9 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         let case = format!("{duty} / {}", contenders[1]);
         figures.push(Figure::beside(case.clone(), MEDIAN, ours, bare)?.asked(Ask::RatioAtMost(1.2)));
         figures.push(Figure::beside(case, NEARLY_ALL, ours, bare)?.asked(Ask::RatioAtMost(1.5)));
+    }
+    for figure in [MEDIAN, NEARLY_ALL] {
+        figures.push(Figure::beside(format!("{} / {}", contenders[0], contenders[3]), figure, reserved, bare_steps)?);
     }
     Ok(figures)
 }
@@ -61,11 +65,15 @@ pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome 
     let load = Duty::Load { rate, warm_up };
     field.write_log(LOG_MB).await?;
     let rounds = bench.size(bench.rounds.min(3), 1);
-    let series = interleave(rounds, std::slice::from_ref(&load), async |round, load| {
-        bench.progress.step(&format!("round {round} of {rounds}, {load}"));
+    let contenders = [
+        Duty::Work { max_demand: None, handler: Handler::Age },
+        few_in_flight(1, BareHandler::Age),
+        Duty::BareSteps { connections: 1, jobs: BATCH, handler: BareHandler::Age },
+    ];
+    let series = interleave(rounds, &contenders, async |round, duty| {
+        bench.progress.step(&format!("round {round} of {rounds}, {load}, {duty}"));
         field.settle().await?;
-        let work = Duty::Work { max_demand: None, handler: Handler::Age };
-        let mut worker = Child::start(&task(field, "jobs", jobs, work)).await?;
+        let mut worker = Child::start(&task(field, "jobs", jobs, duty.clone())).await?;
         let mut generator = Child::start(&task(field, "jobs", jobs, load.clone())).await?;
         worker.go().await?;
         generator.go().await?;
@@ -77,14 +85,20 @@ pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome 
         Ok(sample)
     })
     .await?;
-    let [ours] = &series[..] else {
+    let [ours, bare @ ..] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
-    Ok(vec![
+    let mut figures = vec![
         Figure::of(load.to_string(), OFFERED, ours)?,
         Figure::of(load.to_string(), MEDIAN, ours)?,
         Figure::of(load.to_string(), NEARLY_ALL, ours)?.asked(Ask::AtMost(10.0)),
-    ])
+    ];
+    for (duty, bare) in contenders[1..].iter().zip(bare) {
+        for figure in [MEDIAN, NEARLY_ALL] {
+            figures.push(Figure::beside(format!("{load} / {duty}"), figure, ours, bare)?);
+        }
+    }
+    Ok(figures)
 }
 
 /// What the generator came to, whatever it was asked for.

@@ -6,8 +6,9 @@ use futures_util::future::try_join_all;
 
 use super::{Outcome, flat::workers};
 use crate::{
+    bare::steps::share,
     bench::Bench,
-    child::{Child, Duty, Report},
+    child::{BareHandler, Child, Duty, Report},
     failure::Failure,
     field::Field,
     figure::{Ask, Figure},
@@ -17,6 +18,8 @@ use crate::{
 
 const PROCESSES: [u64; 4] = [1, 2, 4, 8];
 const SHARE: &str = "least share of a process";
+/// Jobs that a bare loop has under way in one process, as many as our larger worker.
+const IN_FLIGHT: u32 = 1000;
 const DEADLOCKS: &str = "deadlocks";
 
 /// How long all together may show no progress.
@@ -25,7 +28,9 @@ const STALL: Duration = Duration::from_secs(90);
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(100_000, 10_000);
     field.create("jobs").await?;
-    let duties = workers(bench);
+    let mut duties = workers(bench);
+    let bare = Duty::BareSteps { connections: 1, jobs: share(IN_FLIGHT, 1), handler: BareHandler::Complete };
+    duties.extend(bench.size(Some(bare), None));
     let contenders: Vec<_> =
         duties.iter().flat_map(|duty| PROCESSES.map(|processes| (duty.clone(), processes))).collect();
     let series = interleave(bench.rounds, &contenders, async |round, (duty, processes)| {
@@ -49,8 +54,13 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     for (duty, series) in duties.iter().zip(series.chunks(PROCESSES.len())) {
         for (processes, ours) in PROCESSES.iter().zip(series).skip(1) {
             let case = format!("{duty}, {processes} processes / 1");
+            let rate = Figure::beside(case, RATE, ours, &series[0])?;
+            if let Duty::BareSteps { .. } = duty {
+                figures.push(rate);
+                continue;
+            }
             // What two runs of the same differ by is no fall.
-            figures.push(Figure::beside(case, RATE, ours, &series[0])?.asked(Ask::RatioAtLeast(0.95)));
+            figures.push(rate.asked(Ask::RatioAtLeast(0.95)));
             let case = format!("{duty}, {processes} processes");
             figures.push(Figure::of(case.clone(), SHARE, ours)?.asked(Ask::AtLeast(0.5)));
             figures.push(Figure::of(case, DEADLOCKS, ours)?.asked(Ask::AtMost(0.0)));

@@ -5,8 +5,9 @@ use super::{
     drain::{DEMANDS, best},
 };
 use crate::{
+    bare::BATCH,
     bench::Bench,
-    child::{Child, Duty, Handler},
+    child::{BareHandler, Child, Duty, Handler},
     failure::Failure,
     field::{Field, insert},
     figure::{Ask, Figure},
@@ -22,9 +23,14 @@ const BACKLOG: u64 = 20_000;
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(100_000, 10_000);
     field.create("jobs").await?;
-    let connections = best(bench, field, "jobs", jobs, |connections| Duty::BareSteps { connections }).await?;
+    let connections = best(bench, field, "jobs", jobs, |connections| Duty::BareSteps {
+        connections,
+        jobs: BATCH,
+        handler: BareHandler::Complete,
+    })
+    .await?;
     let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Complete });
-    let contenders = [newcomer, Duty::BareSteps { connections }, many];
+    let contenders = [newcomer, Duty::BareSteps { connections, jobs: BATCH, handler: BareHandler::Complete }, many];
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
         field.fill("jobs", jobs).await?;
