@@ -68,7 +68,7 @@ impl Queues {
         };
         metrics::describe();
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
-        let io = first.store.database.threads();
+        let io = first.store.database.handlers().map_err(StartError::Arbiter)?;
         watch_places();
         let name = whereabouts::name();
         let mut nodes = Vec::with_capacity(self.0.len());

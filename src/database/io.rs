@@ -3,22 +3,29 @@ use std::{io, sync::Arc};
 use actix_rt::Arbiter;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// The threads that drive the library's connections, timers and statements.
+/// Threads of the library's own, and the arbiters that share them.
 ///
 /// A connection's driver lives on the runtime that opened it. Were that an arbiter's own, a handler that
 /// computes or blocks would freeze every statement on connections opened there, and an arbiter that ends
-/// would break them. So all connections are opened here, and all arbiters share this runtime.
+/// would break them. So all connections are opened on a runtime where nothing runs but the library's own. What handlers spawn
+/// runs on another, which the workers' arbiters share.
 #[derive(Debug, Clone)]
 pub(crate) struct Io(Option<Arc<Runtime>>);
 
 impl Io {
-    pub(crate) fn start() -> io::Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4);
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("actix-job-queue-io")
-            .enable_all()
-            .build()?;
+    /// What drives connections, timers and statements. Two threads that share little work wake each other for it again and
+    /// again, so there are half as many as cores.
+    pub(crate) fn of_connections() -> io::Result<Self> {
+        Self::start("actix-job-queue-io", (cores() / 2).clamp(1, 4))
+    }
+
+    /// What drives the timers of handlers, and the tasks that they spawn.
+    pub(crate) fn of_handlers() -> io::Result<Self> {
+        Self::start("actix-job-queue-tasks", cores().clamp(2, 4))
+    }
+
+    fn start(name: &str, threads: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()?;
         Ok(Self(Some(Arc::new(runtime))))
     }
 
@@ -35,6 +42,10 @@ impl Io {
     fn runtime(&self) -> &Arc<Runtime> {
         self.0.as_ref().expect("the runtime is taken only when this is dropped")
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 impl Drop for Io {

@@ -75,7 +75,8 @@ struct Inner {
     listener: Listener,
     pool_size: u32,
     control: Mutex<Option<Arbiter>>,
-    // Last, so that the runtime outlives what runs on it.
+    // Last, so that the runtimes outlive what runs on them.
+    handlers: Mutex<Option<Io>>,
     io: Io,
 }
 
@@ -185,14 +186,21 @@ impl DatabaseOptions {
             Listen::At(_) => at,
             Listen::Off => None,
         };
-        let io = Io::start().map_err(ConnectError::Threads)?;
+        let io = Io::of_connections().map_err(ConnectError::Threads)?;
         // The pool cannot be of no size; a queue refuses to start on one that is too small.
         let size = self.pool_size.max(1);
         let connect: Arc<dyn Connect> =
             Arc::new(Pools::new(config, listen, same_address, tls, size, self.connection_timeout, io.handle()));
         let listener = Listener::start(Arc::clone(&connect), self.listen_timeout, &io.handle());
         let database = Database {
-            inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
+            inner: Arc::new(Inner {
+                connect,
+                listener,
+                pool_size: self.pool_size,
+                control: Mutex::default(),
+                io,
+                handlers: Mutex::default(),
+            }),
         };
         // A wrong password or address shows now and not at the first job.
         database.inner.connect.look().await?;
@@ -363,9 +371,13 @@ impl Database {
         self.inner.io.handle()
     }
 
-    /// The threads of the library, kept while this is.
-    pub(crate) fn threads(&self) -> Io {
-        self.inner.io.clone()
+    /// The threads that the workers' arbiters share, kept while this is: a pool may be opening connections there.
+    pub(crate) fn handlers(&self) -> std_io::Result<Io> {
+        let mut handlers = lock(&self.inner.handlers);
+        if let Some(io) = handlers.as_ref() {
+            return Ok(io.clone());
+        }
+        Ok(handlers.insert(Io::of_handlers()?).clone())
     }
 }
 

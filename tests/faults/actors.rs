@@ -14,6 +14,10 @@ use crate::{
     support::TestDb,
 };
 
+/// Ends all connections but the one that asks.
+const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
+                         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 /// The connection was opened from the first queue's arbiter, which has ended; the backend is the same.
 #[actix::test]
 async fn a_connection_that_was_opened_on_an_arbiter_outlives_it() {
@@ -33,9 +37,7 @@ async fn a_connection_that_was_opened_on_an_arbiter_outlives_it() {
         })
     };
     // The first look of connecting opened one already; this one is to be the arbiter's.
-    let terminate = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
-                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    number(&client, terminate).await;
+    number(&client, TERMINATE).await;
 
     for n in 1..=3 {
         let running = jobs.start(handlers()).await.unwrap();
@@ -84,6 +86,43 @@ async fn a_blocked_arbiter_freezes_no_statement_elsewhere() {
     release.send(()).unwrap();
 
     all_entered(&client, 6).await;
+    running.shutdown().await;
+}
+
+/// More tasks than a runtime has threads for, each of which never lets go of its thread.
+#[actix::test]
+async fn tasks_that_a_handler_spawned_and_that_block_freeze_no_statement() {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let client = db.client().await;
+    let (release, released) = blocking::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let handlers = Handlers::new().any(move |job: Job<Entry>, ctx: Context| {
+        let released = Arc::clone(&released);
+        async move {
+            if job.params.n == 1 {
+                for _ in 0..16 {
+                    let released = Arc::clone(&released);
+                    // It ends once nobody holds the other end.
+                    tokio::spawn(async move { released.lock().unwrap().recv() });
+                }
+            }
+            enter(job, ctx).await
+        }
+    });
+    let jobs = queue(&db.url(), DatabaseOptions::new().pool_size(1), |queue| queue.arbiters(1)).await;
+    let running = jobs.start(handlers).await.unwrap();
+    jobs.enqueue(&client, Entry::job(1)).await.unwrap();
+    all_entered(&client, 1).await;
+
+    for n in 2..=4 {
+        // Connections are opened too.
+        assert!(number(&client, TERMINATE).await > 0);
+        jobs.enqueue(&client, Entry::job(n)).await.unwrap();
+        all_entered(&client, n).await;
+    }
+
+    drop(release);
     running.shutdown().await;
 }
 
