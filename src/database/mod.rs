@@ -75,8 +75,7 @@ struct Inner {
     listener: Listener,
     pool_size: u32,
     control: Mutex<Option<Arbiter>>,
-    // Last, so that the runtimes outlive what runs on them.
-    handlers: Mutex<Option<Io>>,
+    // Last, so that the runtime outlives what runs on it.
     io: Io,
 }
 
@@ -193,14 +192,7 @@ impl DatabaseOptions {
             Arc::new(Pools::new(config, listen, same_address, tls, size, self.connection_timeout, io.handle()));
         let listener = Listener::start(Arc::clone(&connect), self.listen_timeout, &io.handle());
         let database = Database {
-            inner: Arc::new(Inner {
-                connect,
-                listener,
-                pool_size: self.pool_size,
-                control: Mutex::default(),
-                io,
-                handlers: Mutex::default(),
-            }),
+            inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
         };
         // A wrong password or address shows now and not at the first job.
         database.inner.connect.look().await?;
@@ -369,15 +361,6 @@ impl Database {
 
     pub(crate) fn io(&self) -> Handle {
         self.inner.io.handle()
-    }
-
-    /// The threads that the workers' arbiters share, kept while this is: a pool may be opening connections there.
-    pub(crate) fn handlers(&self) -> std_io::Result<Io> {
-        let mut handlers = lock(&self.inner.handlers);
-        if let Some(io) = handlers.as_ref() {
-            return Ok(io.clone());
-        }
-        Ok(handlers.insert(Io::of_handlers()?).clone())
     }
 }
 

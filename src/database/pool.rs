@@ -42,29 +42,25 @@ pub(crate) enum Lane {
 const CONTROL_CONNECTIONS: u32 = 3;
 
 /// A connection that goes back to its pool when dropped, unless it was given up.
-pub(crate) struct Connection {
-    /// Taken when this is dropped.
-    pooled: Option<Box<dyn Pooled>>,
-    io: Handle,
-}
+pub(crate) struct Connection(Box<dyn Pooled>);
 
 impl Connection {
     /// What is planned on it, where plans can be kept.
     pub(crate) fn plans(&self) -> Plans {
-        self.pooled().plans()
+        self.0.plans()
     }
 
     /// What has to be sent before a statement for it to be planned so, where that stays with the connection; nothing if
     /// the statement before was planned so too.
     pub(super) fn steer(&mut self, to: Steering) -> Option<&'static str> {
-        self.pooled_mut().steer(to)
+        self.0.steer(to)
     }
 
     /// Has the server look whether this machine is still there, where the connection is a session of its own. Asked
     /// once a connection.
     pub(crate) async fn be_looked_after(&mut self) {
-        if self.pooled_mut().watch_once()
-            && let Err(error) = self.pooled().client().batch_execute(VIGILANCE).await
+        if self.0.watch_once()
+            && let Err(error) = self.0.client().batch_execute(VIGILANCE).await
         {
             // What follows tells itself whether the connection is of any use.
             let cause = Cause(&error);
@@ -78,33 +74,12 @@ impl Connection {
     /// Has the connection closed as soon as this fires, until it is back in its pool. Whoever has it may sit on a
     /// blocked thread and never give it back; the server then ends its transaction.
     pub(crate) fn close_on(&self, token: CancellationToken) {
-        self.pooled().close_on(token);
+        self.0.close_on(token);
     }
 
     /// Keeps the connection from being used again: a statement is still under way on it.
     pub(crate) fn give_up(&mut self) {
-        self.pooled_mut().give_up();
-    }
-}
-
-impl Connection {
-    fn pooled(&self) -> &dyn Pooled {
-        &**self.pooled.as_ref().expect(TAKEN)
-    }
-
-    fn pooled_mut(&mut self) -> &mut dyn Pooled {
-        &mut **self.pooled.as_mut().expect(TAKEN)
-    }
-}
-
-const TAKEN: &str = "it is taken only when this is dropped";
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // Where one is broken, its pool spawns what opens another: not among what a handler spawns, nor on a runtime that ends
-        // before the pool does.
-        let _entered = self.io.enter();
-        drop(self.pooled.take());
+        self.0.give_up();
     }
 }
 
@@ -112,13 +87,13 @@ impl Deref for Connection {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        self.pooled().client()
+        self.0.client()
     }
 }
 
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut Client {
-        self.pooled_mut().client_mut()
+        self.0.client_mut()
     }
 }
 
@@ -244,21 +219,19 @@ impl<T: Tls> Connect for Pools<T> {
             };
             loop {
                 let mut getting = pin!(pool.get_owned());
-                // Polled there, it spawns there what opens a connection.
+                // Polled there, it spawns there what opens a connection: not where a handler may block it, nor on a runtime that
+                // ends before the pool does.
                 let got = poll_fn(|cx| {
                     let _entered = self.io.enter();
                     getting.as_mut().poll(cx)
                 });
                 match got.await {
-                    // It died or fell silent while it lay idle. Dropping it has the pool open another.
-                    Ok(connection) if connection.is_broken(&self.era) => {
-                        let _entered = self.io.enter();
-                        drop(connection);
-                    }
+                    // It died or fell silent while it lay idle. Dropping it makes room for another.
+                    Ok(connection) if connection.is_broken(&self.era) => {}
                     Ok(connection) => {
                         last_failure.forget();
                         connection.lent.send_replace(Lent::Out);
-                        return Ok(Connection { pooled: Some(Box::new(connection)), io: self.io.clone() });
+                        return Ok(Connection(Box::new(connection)));
                     }
                     Err(error) => {
                         let source = match error {

@@ -76,7 +76,18 @@ fn end(shared: &Arc<Shared>, hold: Arc<Hold>, reason: Reason, why: fn(&Hold) -> 
     tokio::spawn(async move {
         let took = hold.timeout.saturating_sub(hold.deadline.saturating_duration_since(Instant::now()));
         let ended = Ended { hold: &hold, took, reason, instead: None };
-        let verdict = if hold.has_begun() { retry(&hold, vec![why(&hold)]) } else { Verdict::Return };
+        let verdict = verdict(&hold, why).await;
         settle(&shared, ended, verdict).await;
     });
+}
+
+/// Its backoff is the user's own code, which may block, and here it would block the heartbeats.
+async fn verdict(hold: &Arc<Hold>, why: fn(&Hold) -> String) -> Verdict {
+    if !hold.has_begun() {
+        return Verdict::Return;
+    }
+    let hold = Arc::clone(hold);
+    let asked = tokio::task::spawn_blocking(move || retry(&hold, vec![why(&hold)]));
+    // One that panics means no wait, which is seen to; what is left is the runtime's end.
+    asked.await.unwrap_or(Verdict::Return)
 }
