@@ -9,6 +9,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio_postgres::{AsyncMessage, NoTls, types::ToSql};
 
 use super::{
+    PLANS,
     drain::claim_and_delete,
     enqueue::{insert, params},
     read, steps,
@@ -43,10 +44,11 @@ pub(crate) async fn run(task: &Task, pause_ms: u64, in_steps: bool, stage: &Stag
             }
         }
     });
-    listener.batch_execute(&format!("LISTEN {}", task.table)).await?;
+    listener.batch_execute(&format!("{PLANS}; LISTEN {}", task.table)).await?;
     let claim = if in_steps { steps::reserve(&task.table, 1) } else { claim_and_delete(&task.table, 1) };
     let claim = listener.prepare(&claim).await?;
     let start = listener.prepare(&steps::start(&task.table)).await?;
+    let delete = listener.prepare(&format!("DELETE FROM {}", task.table)).await?;
     stage.ready().await;
     stage.tally.begin();
     for n in 0..task.wanted + WARM_UP {
@@ -70,6 +72,9 @@ pub(crate) async fn run(task: &Task, pause_ms: u64, in_steps: bool, stage: &Stag
         let (inserted, claimed) = tokio::join!(inserter.query_one(&insert, &row), claimed);
         inserted?;
         let (rows, begun) = claimed?;
+        if in_steps {
+            listener.execute(&delete, &[]).await?;
+        }
         if rows != 1 {
             return Err(format!("the bare loop found {rows} rows instead of one").into());
         }
