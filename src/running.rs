@@ -68,6 +68,7 @@ impl Queues {
         };
         metrics::describe();
         let control = first.store.database.control_arbiter().map_err(StartError::Arbiter)?;
+        let io = first.store.database.handlers().map_err(StartError::Arbiter)?;
         watch_places();
         let name = whereabouts::name();
         let mut nodes = Vec::with_capacity(self.0.len());
@@ -75,7 +76,7 @@ impl Queues {
             let id = queue.store.register_node(&name).await?;
             nodes.push(Arc::new(Node::new(id, name.clone(), queue.settings.dead_after)));
         }
-        let threads = Arc::new(Threads::start(threads).map_err(StartError::Arbiter)?);
+        let threads = Arc::new(Threads::start(io, threads).map_err(StartError::Arbiter)?);
         // Nothing fails from here on, so that all queues start or none does.
         let mut running = Vec::with_capacity(self.0.len());
         for (((queue, handlers), table), node) in self.0.into_iter().zip(tables).zip(nodes) {

@@ -7,25 +7,14 @@ use crate::{database::Io, lock::lock, logs};
 
 /// The arbiters that workers are spread over, shared by all queues that were started together.
 pub(crate) struct Threads {
-    arbiters: Mutex<Vec<Thread>>,
-}
-
-struct Thread {
-    arbiter: Arbiter,
     io: Io,
-}
-
-impl Thread {
-    fn start() -> io::Result<Self> {
-        let io = Io::of_an_arbiter()?;
-        Ok(Self { arbiter: io.arbiter()?, io })
-    }
+    arbiters: Mutex<Vec<Arbiter>>,
 }
 
 impl Threads {
-    pub(crate) fn start(count: usize) -> io::Result<Self> {
-        let arbiters = (0..count).map(|_| Thread::start()).collect::<io::Result<_>>()?;
-        Ok(Self { arbiters: Mutex::new(arbiters) })
+    pub(crate) fn start(io: Io, count: usize) -> io::Result<Self> {
+        let arbiters = (0..count).map(|_| io.arbiter()).collect::<io::Result<_>>()?;
+        Ok(Self { io, arbiters: Mutex::new(arbiters) })
     }
 
     /// The arbiter of this number, started anew if it has ended.
@@ -33,10 +22,10 @@ impl Threads {
         let mut arbiters = lock(&self.arbiters);
         let number = number % arbiters.len().max(1);
         match arbiters.get_mut(number) {
-            Some(thread) if thread.arbiter.alive() => Ok(thread.arbiter.handle()),
+            Some(arbiter) if arbiter.alive() => Ok(arbiter.handle()),
             Some(ended) => {
-                *ended = Thread::start()?;
-                Ok(ended.arbiter.handle())
+                *ended = self.io.arbiter()?;
+                Ok(ended.handle())
             }
             None => Err(io::Error::other("there are no arbiters")),
         }
@@ -45,7 +34,7 @@ impl Threads {
     /// Ends the arbiters; how many did not end in time because a handler blocks their thread.
     pub(crate) async fn stop(&self, patience: Duration) -> usize {
         let arbiters = std::mem::take(&mut *lock(&self.arbiters));
-        for Thread { arbiter, .. } in &arbiters {
+        for arbiter in &arbiters {
             // One that has ended already needs no telling.
             let _ = arbiter.stop();
         }
@@ -59,14 +48,14 @@ impl Threads {
     }
 }
 
-/// Waits for an arbiter's end on a thread of its own, and lets go of its runtime after it.
-fn join(Thread { arbiter, io }: Thread) -> oneshot::Receiver<()> {
+/// Waits for an arbiter's end on a thread of its own: the runtime's end waits for its own threads, and the
+/// arbiter may be the last to hold the runtime.
+fn join(arbiter: Arbiter) -> oneshot::Receiver<()> {
     let (tell, ended) = oneshot::channel();
     let waiting = std::thread::Builder::new().name("actix-job-queue-join".to_owned()).spawn(move || {
         if arbiter.join().is_err() {
             log::debug!(target: logs::ACTORS, "an arbiter ended by a panic");
         }
-        drop(io);
         // Whoever waited may have lost patience.
         let _ = tell.send(());
     });

@@ -3,35 +3,33 @@ use std::{io, sync::Arc};
 use actix_rt::Arbiter;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// A runtime of the library's own.
+/// Threads of the library's own, and the arbiters that share them.
 ///
 /// A connection's driver lives on the runtime that opened it. Were that an arbiter's own, a handler that
 /// computes or blocks would freeze every statement on connections opened there, and an arbiter that ends
-/// would break them. So all connections are opened on one where no handler runs, nor what a handler spawns.
+/// would break them. So all connections are opened on a runtime where no handler runs, nor what one spawns. What handlers
+/// connect to themselves is driven by another, which the workers' arbiters share, for the same reasons.
 #[derive(Debug, Clone)]
 pub(crate) struct Io(Option<Arc<Runtime>>);
 
 impl Io {
-    /// For connections, timers and statements. Threads that share little work wake each other for it again and again, so there
-    /// are half as many as cores, and four at most.
+    /// What drives connections and statements. Threads that share little work wake each other for it again and again, so
+    /// there are half as many as cores, and four at most.
     pub(crate) fn of_connections() -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        Self::start(
-            Builder::new_multi_thread().worker_threads((cores / 2).clamp(1, 4)).thread_name("actix-job-queue-io"),
-        )
+        Self::start("actix-job-queue-io", (cores() / 2).clamp(1, 4))
     }
 
-    /// For one arbiter, which drives it on its thread.
-    pub(crate) fn of_an_arbiter() -> io::Result<Self> {
-        Self::start(&mut Builder::new_current_thread())
+    /// What drives the timers of workers, and the tasks and connections of handlers.
+    pub(crate) fn of_handlers() -> io::Result<Self> {
+        Self::start("actix-job-queue-tasks", cores().clamp(2, 4))
     }
 
-    fn start(builder: &mut Builder) -> io::Result<Self> {
-        Ok(Self(Some(Arc::new(builder.enable_all().build()?))))
+    fn start(name: &str, threads: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build()?;
+        Ok(Self(Some(Arc::new(runtime))))
     }
 
-    /// A new arbiter that shares this runtime. Where it has one to itself, whoever keeps this has the arbiter's thread end
-    /// without a wait for what a handler has left to the runtime's threads for blocking code.
+    /// A new arbiter that shares this runtime.
     pub(crate) fn arbiter(&self) -> io::Result<Arbiter> {
         let runtime = Arc::clone(self.runtime());
         Arbiter::try_with_tokio_rt(move || Ok(runtime))
@@ -44,6 +42,10 @@ impl Io {
     fn runtime(&self) -> &Arc<Runtime> {
         self.0.as_ref().expect("the runtime is taken only when this is dropped")
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 impl Drop for Io {

@@ -75,7 +75,8 @@ struct Inner {
     listener: Listener,
     pool_size: u32,
     control: Mutex<Option<Arbiter>>,
-    // Last, so that the runtime outlives what runs on it.
+    // Last, so that the runtimes outlive what runs on them.
+    handlers: Mutex<Option<Io>>,
     io: Io,
 }
 
@@ -192,7 +193,14 @@ impl DatabaseOptions {
             Arc::new(Pools::new(config, listen, same_address, tls, size, self.connection_timeout, io.handle()));
         let listener = Listener::start(Arc::clone(&connect), self.listen_timeout, &io.handle());
         let database = Database {
-            inner: Arc::new(Inner { connect, listener, pool_size: self.pool_size, control: Mutex::default(), io }),
+            inner: Arc::new(Inner {
+                connect,
+                listener,
+                pool_size: self.pool_size,
+                control: Mutex::default(),
+                io,
+                handlers: Mutex::default(),
+            }),
         };
         // A wrong password or address shows now and not at the first job.
         database.inner.connect.look().await?;
@@ -361,6 +369,16 @@ impl Database {
 
     pub(crate) fn io(&self) -> Handle {
         self.inner.io.handle()
+    }
+
+    /// The threads that the workers' arbiters share, kept while this is: what handlers have spawned or connected to goes on
+    /// when their queues have ended, and serves those that start after them.
+    pub(crate) fn handlers(&self) -> std_io::Result<Io> {
+        let mut handlers = lock(&self.inner.handlers);
+        if let Some(io) = handlers.as_ref() {
+            return Ok(io.clone());
+        }
+        Ok(handlers.insert(Io::of_handlers()?).clone())
     }
 }
 

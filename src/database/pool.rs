@@ -219,8 +219,7 @@ impl<T: Tls> Connect for Pools<T> {
             };
             loop {
                 let mut getting = pin!(pool.get_owned());
-                // Polled there, it spawns there what opens a connection: not where a handler may block it, nor on a runtime that
-                // ends before the pool does.
+                // Polled there, it spawns there what opens a connection: not among what handlers spawn, which may block it.
                 let got = poll_fn(|cx| {
                     let _entered = self.io.enter();
                     getting.as_mut().poll(cx)
@@ -295,7 +294,7 @@ async fn ended<T>() -> T {
     std::future::pending().await
 }
 
-/// Opens connections on the library's runtime, where it can close them too; whether they are fit is bb8-postgres'
+/// Opens connections on their own runtime, where it can close them too; whether they are fit is bb8-postgres'
 /// to say.
 struct Manager<T: Tls> {
     inner: PostgresConnectionManager<T>,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    caught::caught,
     hold::{Cancelled, Hold},
     node::BEATS,
     settle::{Ended, retry, settle, timed_out},
@@ -77,17 +78,24 @@ fn end(shared: &Arc<Shared>, hold: Arc<Hold>, reason: Reason, why: fn(&Hold) -> 
         let took = hold.timeout.saturating_sub(hold.deadline.saturating_duration_since(Instant::now()));
         let ended = Ended { hold: &hold, took, reason, instead: None };
         let verdict = verdict(&hold, why).await;
+        if hold.is_committed() {
+            return;
+        }
         settle(&shared, ended, verdict).await;
     });
 }
 
-/// Its backoff is the user's own code, which may block, and here it would block the heartbeats.
+/// Its backoff is the user's own code, which may block, and here it would block the statements.
 async fn verdict(hold: &Arc<Hold>, why: fn(&Hold) -> String) -> Verdict {
     if !hold.has_begun() {
         return Verdict::Return;
     }
-    let hold = Arc::clone(hold);
-    let asked = tokio::task::spawn_blocking(move || retry(&hold, vec![why(&hold)]));
-    // One that panics means no wait, which is seen to; what is left is the runtime's end.
-    asked.await.unwrap_or(Verdict::Return)
+    let asks = Arc::clone(hold);
+    // Where the system has no thread to give, tokio panics; then nobody is asked.
+    let asked = caught(|| tokio::task::spawn_blocking(move || retry(&asks, vec![why(&asks)])));
+    let verdict = match asked {
+        Ok(asked) => asked.await.ok(),
+        Err(_) => None,
+    };
+    verdict.unwrap_or_else(|| Verdict::Retry { after: Duration::ZERO, error: vec![why(hold)] })
 }

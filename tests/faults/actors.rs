@@ -7,13 +7,18 @@ use actix_job_queue::{
     Completed, Context, Database, DatabaseOptions, Enqueue, Handlers, Job, JobError, StartError,
     tokio_postgres::types::Type,
 };
-use futures_util::{FutureExt, future::join_all};
+use futures_util::future::join_all;
 
 use crate::{
     harness::{Entry, HOUR, all_entered, enter, entering, migrated, number, queue, until, write},
     support::TestDb,
 };
 
+/// Ends all connections but the one that asks.
+const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
+                         WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// The connection was opened from the first queue's arbiter, which has ended; the backend is the same.
 #[actix::test]
 async fn a_connection_that_was_opened_on_an_arbiter_outlives_it() {
     let db = TestDb::new().await;
@@ -32,9 +37,7 @@ async fn a_connection_that_was_opened_on_an_arbiter_outlives_it() {
         })
     };
     // The first look of connecting opened one already; this one is to be the arbiter's.
-    let terminate = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
-                      WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    number(&client, terminate).await;
+    number(&client, TERMINATE).await;
 
     for n in 1..=3 {
         let running = jobs.start(handlers()).await.unwrap();
@@ -46,41 +49,19 @@ async fn a_connection_that_was_opened_on_an_arbiter_outlives_it() {
     assert_eq!(number(&client, "SELECT count(DISTINCT pid) FROM backends").await, 1);
 }
 
-/// How a handler blocks its thread.
-#[derive(Clone, Copy)]
-enum Blocks {
-    Itself,
-    ByTasks,
-}
-
 /// The pool's only connection was opened on the arbiter that is blocked then.
-async fn a_blocked_arbiter(how: Blocks) {
+#[actix::test]
+async fn a_blocked_arbiter_freezes_no_statement_elsewhere() {
     let db = TestDb::new().await;
     migrated(&db.url()).await;
     let client = db.client().await;
-    // Whoever receives waits until this is dropped.
     let (release, released) = blocking::channel::<()>();
     let released = Arc::new(Mutex::new(released));
-    let block = move || {
-        let released = Arc::clone(&released);
-        move || {
-            let _ = released.lock().unwrap().recv();
-        }
-    };
     let handlers = Handlers::new().any(move |job: Job<Entry>, ctx: Context| {
-        let block = block.clone();
+        let released = Arc::clone(&released);
         async move {
-            match how {
-                _ if job.params.n != 2 => {}
-                Blocks::Itself => block()(),
-                Blocks::ByTasks => {
-                    // More than any runtime here has threads for.
-                    for _ in 0..16 {
-                        let block = block();
-                        tokio::spawn(async move { block() });
-                    }
-                    tokio::task::yield_now().await;
-                }
+            if job.params.n == 2 {
+                released.lock().unwrap().recv()?;
             }
             enter(job, ctx).await
         }
@@ -102,52 +83,49 @@ async fn a_blocked_arbiter(how: Blocks) {
     }
     let kept = "SELECT count(*) FROM jobs WHERE state = 'IN_PROGRESS' AND attempt = 1";
     assert_eq!(number(&client, kept).await, 1, "dead_after is a second, and it has blocked for longer");
-    drop(release);
+    release.send(()).unwrap();
 
     all_entered(&client, 6).await;
     running.shutdown().await;
 }
 
-#[actix::test]
-async fn a_blocked_arbiter_freezes_no_statement_elsewhere() {
-    a_blocked_arbiter(Blocks::Itself).await;
-}
-
+/// More tasks than a runtime has threads for, each of which never lets go of its thread.
 #[actix::test]
 async fn tasks_that_a_handler_spawned_and_that_block_freeze_no_statement() {
-    a_blocked_arbiter(Blocks::ByTasks).await;
-}
-
-/// The pool's only connection is not open yet.
-#[actix::test]
-async fn a_connection_that_a_handler_asked_for_before_it_blocked_is_there_for_others() {
     let db = TestDb::new().await;
     migrated(&db.url()).await;
     let client = db.client().await;
     let (release, released) = blocking::channel::<()>();
     let released = Arc::new(Mutex::new(released));
-    let handlers = Handlers::new().any(move |job: Job<Entry>, mut ctx: Context| {
+    let handlers = Handlers::new().any(move |job: Job<Entry>, ctx: Context| {
         let released = Arc::clone(&released);
         async move {
-            let mut begin = Box::pin(ctx.begin());
             if job.params.n == 1 {
-                assert!((&mut begin).now_or_never().is_none());
-                let _ = released.lock().unwrap().recv();
+                for _ in 0..16 {
+                    let released = Arc::clone(&released);
+                    // It ends once nobody holds the other end.
+                    tokio::spawn(async move { released.lock().unwrap().recv() });
+                }
             }
-            let completion = begin.await?;
-            write(&completion, job.id, job.params.n).await?;
-            Ok(completion.commit().await?)
+            enter(job, ctx).await
         }
     });
     let jobs = queue(&db.url(), DatabaseOptions::new().pool_size(1), |queue| queue.arbiters(1)).await;
     let running = jobs.start(handlers).await.unwrap();
     jobs.enqueue(&client, Entry::job(1)).await.unwrap();
-    until(&client, "it blocks", "EXISTS (SELECT FROM jobs WHERE state = 'IN_PROGRESS')").await;
+    all_entered(&client, 1).await;
 
-    jobs.addr().send(Enqueue(Entry::job(2))).await.unwrap().unwrap();
+    for n in 2..=4 {
+        // Connections are opened too. What is under way is another test's.
+        let busy = "SELECT FROM pg_stat_activity \
+                    WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
+        until(&client, "it is at rest", &format!("NOT EXISTS ({busy})")).await;
+        assert!(number(&client, TERMINATE).await > 0);
+        jobs.enqueue(&client, Entry::job(n)).await.unwrap();
+        all_entered(&client, n).await;
+    }
+
     drop(release);
-
-    all_entered(&client, 2).await;
     running.shutdown().await;
 }
 

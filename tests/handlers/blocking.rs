@@ -181,6 +181,38 @@ async fn a_handler_that_blocks_beyond_its_time_is_retried_with_an_error_that_say
     running.shutdown().await;
 }
 
+/// It is asked on behalf of a handler whose thread is blocked.
+#[actix::test]
+async fn a_backoff_that_blocks_holds_up_no_other_job() {
+    let bench = Bench::with(|queue| queue.max_demand(2).dead_after(Duration::from_secs(1))).await;
+    let (probe, mut heard) = Probe::new();
+    let (fell, wall) = Wall::new();
+    let (asked, mut asks) = Probe::new();
+    let (decided, pondering) = Wall::new();
+    let backoff = Backoff::from_fn(move |_| {
+        asked.say("ponders");
+        pondering.run_into();
+        Duration::from_secs(777)
+    });
+    let blocks = Tuned::new(with((probe, wall), block)).execution_timeout(Duration::from_millis(200)).backoff(backoff);
+    let running = bench.start(Handlers::new().on("Block", blocks).on("Note", take_note)).await;
+    let id = bench.enqueue(bare("Block")).await;
+    assert_eq!(hear(&mut heard).await, "blocks");
+    assert_eq!(hear(&mut asks).await, "ponders");
+
+    for n in 0..5 {
+        let meanwhile = bench.enqueue(note(&n.to_string())).await;
+        bench.completes(meanwhile).await;
+    }
+    assert_eq!(bench.state(id).await.as_deref(), Some("IN_PROGRESS"));
+    decided.send(()).unwrap();
+
+    bench.becomes(id, "RETRY").await;
+    assert!(bench.holds(id, "schedule - updated_at = interval '777 s'").await);
+    fell.send(()).unwrap();
+    running.shutdown().await;
+}
+
 /// A spin is no better than a sleep: the processor is busy and the arbiter as well.
 #[actix::test]
 async fn a_handler_that_spins_holds_up_no_other_arbiter() {
