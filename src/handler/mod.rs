@@ -29,7 +29,9 @@ pub(crate) use {
 /// An `async fn(Job<P>, Context) -> Result<Completed, JobError>` is one, and so is a closure. A type that
 /// implements this can keep state, and name a backoff and an execution timeout of its own. The future need
 /// not be `Send`: it stays on its arbiter. It must not block that arbiter's thread; give what computes or
-/// blocks for long to `actix_web::web::block` or `tokio::task::spawn_blocking`.
+/// blocks for long to `actix_web::web::block` or `tokio::task::spawn_blocking`. Nor must a task that it spawns: what all
+/// handlers of the process spawn, sleep for and connect to shares a few threads, which end with the
+/// [`Database`](crate::Database).
 ///
 /// A handler may run more than once for a job; what it writes in its completion happens once.
 pub trait Handler<P>: 'static {

@@ -95,7 +95,7 @@ pub(super) async fn best_after(
     before: impl AsyncFn() -> Result<(), Failure>,
 ) -> Result<u32, Failure> {
     let mut best = (0.0, 1);
-    for connections in [1, 2, 4] {
+    for connections in bench.size(&[1, 2, 4][..], &[2, 4]).iter().copied() {
         let duty = duty(connections);
         bench.progress.step(&format!("trying {duty}"));
         before().await?;

@@ -30,7 +30,8 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     field.run(&[BARE_TABLE, &bare::latency::setup("bare")]).await?;
     let [reserved, started] = [false, true].map(|start_on_claim| Duty::Latency { pause_ms: PAUSE_MS, start_on_claim });
     let [bare, bare_steps] = [false, true].map(|steps| Duty::BareLatency { pause_ms: PAUSE_MS, steps });
-    let contenders = [reserved, bare, started, bare_steps];
+    let mut contenders = vec![reserved, bare, started];
+    contenders.extend(bench.size(Some(bare_steps), None));
     let series = interleave(bench.rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {}, {duty}", bench.rounds));
         field.settle().await?;
@@ -41,7 +42,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         sample(&child.end().await?)
     })
     .await?;
-    let [reserved, bare, started, bare_steps] = &series[..] else {
+    let [reserved, bare, started, bare_steps @ ..] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     let mut figures = Vec::new();
@@ -50,8 +51,10 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         figures.push(Figure::beside(case.clone(), MEDIAN, ours, bare)?.asked(Ask::RatioAtMost(1.2)));
         figures.push(Figure::beside(case, NEARLY_ALL, ours, bare)?.asked(Ask::RatioAtMost(1.5)));
     }
-    for figure in [MEDIAN, NEARLY_ALL] {
-        figures.push(Figure::beside(format!("{} / {}", contenders[0], contenders[3]), figure, reserved, bare_steps)?);
+    for (duty, bare) in contenders[3..].iter().zip(bare_steps) {
+        for figure in [MEDIAN, NEARLY_ALL] {
+            figures.push(Figure::beside(format!("{} / {duty}", contenders[0]), figure, reserved, bare)?);
+        }
     }
     Ok(figures)
 }
@@ -65,11 +68,10 @@ pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome 
     let load = Duty::Load { rate, warm_up };
     field.write_log(LOG_MB).await?;
     let rounds = bench.size(bench.rounds.min(3), 1);
-    let contenders = [
-        Duty::Work { max_demand: None, handler: Handler::Age },
-        few_in_flight(1, BareHandler::Age),
-        Duty::BareSteps { connections: 1, jobs: BATCH, handler: BareHandler::Age },
-    ];
+    let mut contenders =
+        vec![Duty::Work { max_demand: None, handler: Handler::Age }, few_in_flight(1, BareHandler::Age)];
+    let more = Duty::BareSteps { connections: 1, jobs: BATCH, handler: BareHandler::Age };
+    contenders.extend(bench.size(Some(more), None));
     let series = interleave(rounds, &contenders, async |round, duty| {
         bench.progress.step(&format!("round {round} of {rounds}, {load}, {duty}"));
         field.settle().await?;
