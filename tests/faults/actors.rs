@@ -49,23 +49,32 @@ async fn a_connection_that_was_opened_on_an_arbiter_outlives_it() {
     assert_eq!(number(&client, "SELECT count(DISTINCT pid) FROM backends").await, 1);
 }
 
+/// What the test holds the other end of.
+type Released = Arc<Mutex<blocking::Receiver<()>>>;
+
+/// Handlers that enter their jobs, after one of them has blocked something until it is released.
+fn blocking_at(n: i64, block: fn(&Released)) -> (blocking::Sender<()>, Handlers) {
+    let (release, released) = blocking::channel();
+    let released = Released::new(Mutex::new(released));
+    let handlers = Handlers::new().any(move |job: Job<Entry>, ctx: Context| {
+        let released = Arc::clone(&released);
+        async move {
+            if job.params.n == n {
+                block(&released);
+            }
+            enter(job, ctx).await
+        }
+    });
+    (release, handlers)
+}
+
 /// The pool's only connection was opened on the arbiter that is blocked then.
 #[actix::test]
 async fn a_blocked_arbiter_freezes_no_statement_elsewhere() {
     let db = TestDb::new().await;
     migrated(&db.url()).await;
     let client = db.client().await;
-    let (release, released) = blocking::channel::<()>();
-    let released = Arc::new(Mutex::new(released));
-    let handlers = Handlers::new().any(move |job: Job<Entry>, ctx: Context| {
-        let released = Arc::clone(&released);
-        async move {
-            if job.params.n == 2 {
-                released.lock().unwrap().recv()?;
-            }
-            enter(job, ctx).await
-        }
-    });
+    let (release, handlers) = blocking_at(2, |released| released.lock().unwrap().recv().unwrap());
     let jobs = queue(&db.url(), DatabaseOptions::new().pool_size(1), |queue| queue.arbiters(1)).await;
     let running = jobs.start(handlers).await.unwrap();
     jobs.enqueue(&client, Entry::job(1)).await.unwrap();
@@ -95,19 +104,11 @@ async fn tasks_that_a_handler_spawned_and_that_block_freeze_no_statement() {
     let db = TestDb::new().await;
     migrated(&db.url()).await;
     let client = db.client().await;
-    let (release, released) = blocking::channel::<()>();
-    let released = Arc::new(Mutex::new(released));
-    let handlers = Handlers::new().any(move |job: Job<Entry>, ctx: Context| {
-        let released = Arc::clone(&released);
-        async move {
-            if job.params.n == 1 {
-                for _ in 0..16 {
-                    let released = Arc::clone(&released);
-                    // It ends once nobody holds the other end.
-                    tokio::spawn(async move { released.lock().unwrap().recv() });
-                }
-            }
-            enter(job, ctx).await
+    let (release, handlers) = blocking_at(1, |released| {
+        for _ in 0..16 {
+            let released = Arc::clone(released);
+            // It ends once nobody holds the other end.
+            tokio::spawn(async move { released.lock().unwrap().recv() });
         }
     });
     let jobs = queue(&db.url(), DatabaseOptions::new().pool_size(1), |queue| queue.arbiters(1)).await;
