@@ -4,21 +4,15 @@
 use tokio::try_join;
 use tokio_postgres::types::ToSql;
 
-use super::{BATCH, NOTHING, batch::WRITE, lanes, next, read};
+use super::{BATCH, NOTHING, delete, lanes, next, read, reserve};
 use crate::{
     child::{Stage, Task},
     failure::Failure,
 };
 
 pub(crate) async fn run(task: &Task, connections: u32, writes: bool, stage: &Stage) -> Result<(), Failure> {
-    let (table, next) = (&task.table, next(&task.table, BATCH));
-    let claim = format!(
-        "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
-          WHERE {next}
-         RETURNING id, params::text"
-    );
-    let delete = format!("DELETE FROM {table} WHERE id = ANY($1)");
-    let delete = if writes { format!("WITH written AS ({WRITE}) {delete}") } else { delete };
+    let table = &task.table;
+    let (claim, delete) = (reserve(table, &next(table, BATCH)), delete(table, writes));
     let prepare = async |client: &tokio_postgres::Client| {
         Ok([
             client.prepare("BEGIN").await?,

@@ -24,7 +24,7 @@ use crate::{
 pub(crate) const BATCH: u32 = 100;
 
 /// So many statements are under way on each connection, so that the server finds the next at once.
-pub(crate) const DEPTH: u32 = 2;
+const DEPTH: u32 = 2;
 
 /// The pause of a loop that found nothing: others hold the last jobs, or more are on their way.
 const NOTHING: Duration = Duration::from_millis(1);
@@ -42,6 +42,21 @@ fn next(table: &str, jobs: u32) -> String {
         "ctid = ANY(ARRAY(SELECT ctid FROM {table} WHERE state = 'AVAILABLE'
                            ORDER BY priority, schedule, id LIMIT {jobs} FOR UPDATE SKIP LOCKED))"
     )
+}
+
+/// Reserves the rows of a condition, and tells what is in them.
+fn reserve(table: &str, condition: &str) -> String {
+    format!(
+        "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
+          WHERE {condition}
+         RETURNING id, params::text"
+    )
+}
+
+/// Deletes jobs by their ids, and may write their rows.
+fn delete(table: &str, writes: bool) -> String {
+    let delete = format!("DELETE FROM {table} WHERE id = ANY($1)");
+    if writes { format!("WITH written AS ({}) {delete}", batch::WRITE) } else { delete }
 }
 
 /// Runs `lane` so often on each of so many connections at once, after all are prepared.

@@ -1,6 +1,6 @@
 //! The three steps of a job that can be rescued, many at a time: reserve, start, delete, a commit each.
 
-use super::{DEPTH, NOTHING, batch::WRITE, lanes, next, read};
+use super::{DEPTH, NOTHING, delete, lanes, next, read};
 use crate::{
     child::{BareHandler, Stage, Task, now},
     failure::Failure,
@@ -13,12 +13,8 @@ pub(crate) fn share(in_flight: u32, connections: u32) -> u32 {
 
 /// Waits for no disk, as the library's does not: the start's commit does, and flushes all that was before it.
 pub(crate) fn reserve(table: &str, jobs: u32) -> String {
-    let next = next(table, jobs);
-    format!(
-        "UPDATE {table} SET state = 'RESERVED', expires = now() + interval '60 s', node = 1, updated_at = now()
-          WHERE (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL AND {next}
-         RETURNING id, params::text"
-    )
+    let lazily = "(SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL";
+    super::reserve(table, &format!("{lazily} AND {}", next(table, jobs)))
 }
 
 /// What a rescue and a fence need is written, as the library writes it; nothing is checked.
@@ -39,8 +35,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let table = &task.table;
     let (reserve, start) = (reserve(table, jobs), start(table));
-    let delete = format!("DELETE FROM {table} WHERE id = ANY($1)");
-    let delete = if handler == BareHandler::Batch { format!("WITH written AS ({WRITE}) {delete}") } else { delete };
+    let delete = delete(table, handler == BareHandler::Batch);
     let prepare = async |client: &tokio_postgres::Client| {
         Ok([client.prepare(&reserve).await?, client.prepare(&start).await?, client.prepare(&delete).await?])
     };

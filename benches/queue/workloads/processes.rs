@@ -18,9 +18,10 @@ use crate::{
 
 const PROCESSES: [u64; 4] = [1, 2, 4, 8];
 const SHARE: &str = "least share of a process";
+const DEADLOCKS: &str = "deadlocks";
+
 /// Jobs that a bare loop has under way in one process, as many as our larger worker.
 const IN_FLIGHT: u32 = 1000;
-const DEADLOCKS: &str = "deadlocks";
 
 /// How long all together may show no progress.
 const STALL: Duration = Duration::from_secs(90);
