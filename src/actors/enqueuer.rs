@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::members::MAILBOX;
 use crate::{
-    database::{Connection, Lane, outdates},
+    database::{Lane, outdates},
     error::{DatabaseError, EnqueueError},
     job::NewJob,
     run::batch::Batcher,
@@ -78,19 +78,19 @@ impl Handler<Enqueue> for EnqueueActor {
 
 /// Inserts the jobs together, or each by itself if one of them is refused.
 async fn enqueue(store: &Store, jobs: Vec<NewJob>) -> Vec<Result<i64, EnqueueFailure>> {
-    let mut connection = match store.database.get(Lane::Work, "enqueue jobs").await {
+    let connection = match store.database.get(Lane::Work, "enqueue jobs").await {
         Ok(connection) => connection,
         Err(error) => return all_fail(&jobs, error),
     };
+    let (plans, client): (_, &Client) = (connection.plans(), &connection);
     if jobs.len() > 1 {
-        match together(store, &mut connection, &jobs).await {
-            Ok(Some(ids)) => return ids.into_iter().map(Ok).collect(),
+        match store.enqueue_together(client, &plans, &jobs).await {
+            Ok(ids) if ids.len() == jobs.len() => return ids.into_iter().map(Ok).collect(),
             Err(error) if error.is_ambiguous() => return all_fail(&jobs, error),
-            // None of them exists: one was refused, or kept out by a trigger.
-            Ok(None) | Err(_) => {}
+            // None of them exists: one was refused, or kept out by a trigger, which may keep out all.
+            Ok(_) | Err(_) => {}
         }
     }
-    let (plans, client): (_, &Client) = (connection.plans(), &connection);
     let mut answers = Vec::with_capacity(jobs.len());
     for job in &jobs {
         let insert = || store.enqueue_all(client, Planned::Kept(&plans), std::slice::from_ref(job));
@@ -106,25 +106,6 @@ async fn enqueue(store: &Store, jobs: Vec<NewJob>) -> Vec<Result<i64, EnqueueFai
         });
     }
     answers
-}
-
-/// Inserts all or none; none also if not every job came to have a row, for then nobody can tell whose ids
-/// those are that did.
-async fn together(
-    store: &Store,
-    connection: &mut Connection,
-    jobs: &[NewJob],
-) -> Result<Option<Vec<i64>>, DatabaseError> {
-    let failed = |error| DatabaseError::statement(format!("enqueue jobs of queue {}", store.name), error);
-    let plans = connection.plans();
-    let transaction = connection.transaction().await.map_err(failed)?;
-    let ids = store.enqueue_all(&transaction, Planned::Kept(&plans), jobs).await?;
-    if ids.len() < jobs.len() {
-        transaction.rollback().await.map_err(failed)?;
-        return Ok(None);
-    }
-    transaction.commit().await.map_err(failed)?;
-    Ok(Some(ids))
 }
 
 fn all_fail(jobs: &[NewJob], error: DatabaseError) -> Vec<Result<i64, EnqueueFailure>> {

@@ -1,6 +1,6 @@
 use chrono::{DateTime, Utc};
 use postgres_types::{ToSql, Type};
-use tokio_postgres::{GenericClient, Row, Statement};
+use tokio_postgres::{Client, GenericClient, Row, Statement};
 
 use super::Store;
 use crate::{
@@ -97,25 +97,23 @@ impl Store {
         if let [job] = jobs {
             return self.insert_one(client, planned, job).await;
         }
-        let (mut json, mut binary) = (Vec::new(), Vec::new());
-        for job in jobs {
-            match &job.params {
-                RawParams::Json(text) => json.push(text.as_str()),
-                RawParams::Binary(bytes) => binary.push(bytes.as_slice()),
-            }
-        }
-        let params: &(dyn ToSql + Sync) = match self.kind {
-            ParamsKind::Json => &json,
-            ParamsKind::Binary => &binary,
-        };
-        let (at, delays): (Vec<_>, Vec<_>) = jobs.iter().map(|job| times(job.when)).unzip();
-        let max_attempts: Vec<_> = jobs.iter().map(|job| job.max_attempts).collect();
-        let priorities: Vec<_> = jobs.iter().map(|job| job.priority).collect();
-        let notify: Vec<_> = jobs.iter().map(|job| job.notify.as_deref()).collect();
-        let values: [&(dyn ToSql + Sync); 6] = [params, &at, &delays, &max_attempts, &priorities, &notify];
-        let parameters: Vec<_> = values.into_iter().zip(self.types_of_many()).collect();
-        let rows = planned.query(client, &self.sql.enqueue, |inserts| &inserts.many, &parameters).await;
+        let columns = Columns::new(jobs, self.kind);
+        let rows = planned.query(client, &self.sql.enqueue, |inserts| &inserts.many, &columns.parameters()).await;
         self.ids(rows, &format!("enqueue {} jobs", jobs.len()))
+    }
+
+    /// Inserts jobs of several callers, in a transaction of their own: all, or none if one of them is refused or kept out.
+    pub(crate) async fn enqueue_together(
+        &self,
+        client: &Client,
+        plans: &Plans,
+        jobs: &[NewJob],
+    ) -> Result<Vec<i64>, DatabaseError> {
+        let columns = Columns::new(jobs, self.kind);
+        let rows = plans.query(client, &self.sql.enqueue_together, &columns.parameters()).await;
+        let ids = self.ids(rows, &format!("enqueue {} jobs together", jobs.len()))?;
+        ids.iter().for_each(|id| self.tell(*id, None, 0, &Happened::Enqueued));
+        Ok(ids)
     }
 
     async fn insert_one<C: GenericClient + Sync>(
@@ -143,7 +141,7 @@ impl Store {
 
     /// Plans the inserts on a connection that is its caller's own.
     pub(crate) async fn prepare_enqueue<C: GenericClient + Sync>(&self, client: &C) -> Result<Inserts, DatabaseError> {
-        let (of_one, of_many) = (self.types_of_one(), self.types_of_many());
+        let (of_one, of_many) = (self.types_of_one(), types_of_many(self.kind));
         let one = client.prepare_typed(&self.sql.enqueue_one, &of_one);
         let plain = client.prepare_typed(&self.sql.enqueue_plain, &of_one[..1]);
         let many = client.prepare_typed(&self.sql.enqueue, &of_many);
@@ -159,15 +157,6 @@ impl Store {
             ParamsKind::Binary => Type::BYTEA,
         };
         [params, Type::TIMESTAMPTZ, Type::FLOAT8, Type::INT4, Type::INT4, Type::TEXT]
-    }
-
-    fn types_of_many(&self) -> [Type; 6] {
-        let params = match self.kind {
-            ParamsKind::Json => Type::TEXT_ARRAY,
-            ParamsKind::Binary => Type::BYTEA_ARRAY,
-        };
-        let (times, delays) = (Type::TIMESTAMPTZ_ARRAY, Type::FLOAT8_ARRAY);
-        [params, times, delays, Type::INT4_ARRAY, Type::INT4_ARRAY, Type::TEXT_ARRAY]
     }
 
     fn ids(&self, rows: Result<Vec<Row>, tokio_postgres::Error>, what: &str) -> Result<Vec<i64>, DatabaseError> {
@@ -204,6 +193,60 @@ impl Store {
             .map_err(|error| DatabaseError::statement(self.attempted("requeue failed jobs"), error))?;
         Ok(rows.iter().map(|row| row.get("id")).collect())
     }
+}
+
+/// Jobs as a statement of many takes them: an array for each column.
+struct Columns<'a> {
+    kind: ParamsKind,
+    json: Vec<&'a str>,
+    binary: Vec<&'a [u8]>,
+    at: Vec<Option<DateTime<Utc>>>,
+    delays: Vec<Option<f64>>,
+    max_attempts: Vec<Option<i32>>,
+    priorities: Vec<Option<i32>>,
+    notify: Vec<Option<&'a str>>,
+}
+
+impl<'a> Columns<'a> {
+    /// The jobs' params are all of the one kind.
+    fn new(jobs: &'a [NewJob], kind: ParamsKind) -> Self {
+        let (mut json, mut binary) = (Vec::new(), Vec::new());
+        for job in jobs {
+            match &job.params {
+                RawParams::Json(text) => json.push(text.as_str()),
+                RawParams::Binary(bytes) => binary.push(bytes.as_slice()),
+            }
+        }
+        let (at, delays) = jobs.iter().map(|job| times(job.when)).unzip();
+        Self {
+            kind,
+            json,
+            binary,
+            at,
+            delays,
+            max_attempts: jobs.iter().map(|job| job.max_attempts).collect(),
+            priorities: jobs.iter().map(|job| job.priority).collect(),
+            notify: jobs.iter().map(|job| job.notify.as_deref()).collect(),
+        }
+    }
+
+    fn parameters(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
+        let params: &(dyn ToSql + Sync) = match self.kind {
+            ParamsKind::Json => &self.json,
+            ParamsKind::Binary => &self.binary,
+        };
+        let values = [params, &self.at, &self.delays, &self.max_attempts, &self.priorities, &self.notify];
+        values.into_iter().zip(types_of_many(self.kind)).collect()
+    }
+}
+
+fn types_of_many(kind: ParamsKind) -> [Type; 6] {
+    let params = match kind {
+        ParamsKind::Json => Type::TEXT_ARRAY,
+        ParamsKind::Binary => Type::BYTEA_ARRAY,
+    };
+    let (times, delays) = (Type::TIMESTAMPTZ_ARRAY, Type::FLOAT8_ARRAY);
+    [params, times, delays, Type::INT4_ARRAY, Type::INT4_ARRAY, Type::TEXT_ARRAY]
 }
 
 /// When a job is to run: at a time, or so many seconds from now.

@@ -7,6 +7,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) enqueue: String,
+    pub(crate) enqueue_together: String,
     pub(crate) enqueue_one: String,
     pub(crate) enqueue_plain: String,
     pub(crate) requeue: String,
@@ -41,7 +42,13 @@ impl Statements {
         let adding = |template: &str| fill_more(template, name, kind, |hole| (hole == "adds").then(|| fill(ADDS)));
         let removal = |template: &str| fill_more(template, name, kind, |hole| kept(hole, name, kind, keeps));
         Self {
-            enqueue: fill(include_str!("../../sql/statements/enqueue.sql")),
+            enqueue: fill(ENQUEUE),
+            enqueue_together: fill_more(
+                include_str!("../../sql/statements/enqueue_together.sql"),
+                name,
+                kind,
+                |hole| (hole == "enqueue").then(|| fill(ENQUEUE.trim_end())),
+            ),
             enqueue_one: fill(include_str!("../../sql/statements/enqueue_one.sql")),
             enqueue_plain: fill(include_str!("../../sql/statements/enqueue_plain.sql")),
             requeue: fill(include_str!("../../sql/statements/requeue.sql")),
@@ -122,6 +129,9 @@ fn remove_batch(name: &QueueName, kind: ParamsKind, keeps: bool, parameters: usi
         hole => kept(hole, name, kind, keeps).or_else(|| of_queue(hole, name, kind)),
     })
 }
+
+/// The insert of many jobs.
+const ENQUEUE: &str = include_str!("../../sql/statements/enqueue.sql");
 
 /// How rows of the same minute and type become one.
 const ADDS: &str = include_str!("../../sql/statements/activity_adds.sql");

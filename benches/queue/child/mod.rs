@@ -26,7 +26,7 @@ pub(crate) use {
     serve::serve,
     stage::Stage,
     tally::Report,
-    task::{BareHandler, Duty, Handler, Task},
+    task::{BareHandler, Door, Duty, Handler, Task},
     worker::{Params, now},
 };
 

@@ -67,7 +67,7 @@ async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {
             Worker { max_demand, handler, start_on_claim: true }.work(task, stage).await
         }
         Duty::Queues { queues } => worker::work_many(task, queues, stage).await,
-        Duty::Enqueue { callers, prepared } => enqueuer::one_by_one(task, callers, prepared, stage).await,
+        Duty::Enqueue { callers, door } => enqueuer::one_by_one(task, callers, door, stage).await,
         Duty::EnqueueMany { size } => enqueuer::many(task, size, stage).await,
         Duty::Load { rate, warm_up } => load::generate(task, rate, warm_up, stage).await,
         Duty::Latency { pause_ms, start_on_claim } => latency::measure(task, pause_ms, start_on_claim, stage).await,

@@ -23,7 +23,7 @@ pub(crate) enum Duty {
     /// The library's workers on so many queues, named by the table and a number.
     Queues { queues: u32 },
     /// The library's enqueueing, one job a commit.
-    Enqueue { callers: u32, prepared: bool },
+    Enqueue { callers: u32, door: Door },
     /// The library's enqueueing, so many jobs a call.
     EnqueueMany { size: u64 },
     /// The library's enqueueing at a steady rate, each job with its time.
@@ -48,6 +48,17 @@ pub(crate) enum Duty {
     BareCopy { size: u64, binary: bool },
     /// Bare: a row at a time from its insert, by a notification, to its claim, or to its start after that.
     BareLatency { pause_ms: u64, steps: bool },
+}
+
+/// By which of the library's ways a caller enqueues a job in a transaction of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Door {
+    /// By a call on a connection of its own.
+    Call,
+    /// The same, prepared on that connection.
+    Prepared,
+    /// By a message to the actor that all callers share.
+    Actor,
 }
 
 /// What the bare loops do with jobs that are started.
@@ -97,8 +108,9 @@ impl fmt::Display for Duty {
                 }
             }
             Duty::Queues { queues } => write!(f, "{queues} queues"),
-            Duty::Enqueue { callers, prepared: false } => write!(f, "{callers} callers of enqueue"),
-            Duty::Enqueue { callers, prepared: true } => write!(f, "{callers} callers of enqueue, prepared"),
+            Duty::Enqueue { callers, door: Door::Call } => write!(f, "{callers} callers of enqueue"),
+            Duty::Enqueue { callers, door: Door::Prepared } => write!(f, "{callers} callers of enqueue, prepared"),
+            Duty::Enqueue { callers, door: Door::Actor } => write!(f, "{callers} senders of Enqueue"),
             Duty::EnqueueMany { size } => write!(f, "enqueue_many of {size}"),
             Duty::Load { rate, .. } => write!(f, "{rate:.0} jobs a second"),
             Duty::Latency { start_on_claim: false, .. } => f.write_str("one job at a time"),

@@ -3,7 +3,7 @@
 use super::Outcome;
 use crate::{
     bench::Bench,
-    child::{Child, Duty, Handler, Task},
+    child::{Child, Door, Duty, Handler, Task},
     failure::Failure,
     field::{self, Field},
     figure::{Ask, Figure},
@@ -22,7 +22,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     field.run(&[BARE_TABLE]).await?;
     let mut figures = Vec::new();
     for callers in [1, 20] {
-        figures.extend(compare(bench, field, callers, true).await?.map(|figure| figure.asked(Ask::RatioAtLeast(0.9))));
+        figures.extend(compare(bench, field, callers, true).await?.map(asked));
         figures.extend(compare(bench, field, callers, false).await?);
     }
     Ok(figures)
@@ -47,11 +47,15 @@ pub(super) async fn run_with_delay(bench: &Bench, field: &Field<'_>) -> Outcome 
             .await
             .map_err(Failure::because("set commit_delay, which only a superuser may: leave this workload out"))?;
     }
-    Ok(compare(bench, field, 20, true).await?.map(|figure| figure.asked(Ask::RatioAtLeast(0.9))).into())
+    Ok(compare(bench, field, 20, true).await?.map(asked).into())
+}
+
+fn asked(figure: Figure) -> Figure {
+    figure.asked(Ask::RatioAtLeast(0.9))
 }
 
 /// Ours and the bare inserts beside a worker that is busy with what it holds, or idle and waiting for jobs.
-async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> Result<[Figure; 2], Failure> {
+async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> Result<[Figure; 3], Failure> {
     let jobs = match (callers, busy) {
         (1, _) => bench.size(5_000, 300),
         (_, true) => bench.size(20_000, 2_000),
@@ -60,9 +64,10 @@ async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> 
     // What is only for information need not be exact in a short run.
     let rounds = if busy { bench.rounds } else { bench.size(bench.rounds, 1) };
     let contenders = [
-        Duty::Enqueue { callers, prepared: true },
+        Duty::Enqueue { callers, door: Door::Prepared },
         Duty::BareEnqueue { callers },
-        Duty::Enqueue { callers, prepared: false },
+        Duty::Enqueue { callers, door: Door::Actor },
+        Duty::Enqueue { callers, door: Door::Call },
     ];
     let worker = if busy { "busy worker" } else { "idle worker" };
     let series = interleave(rounds, &contenders, async |round, duty| {
@@ -76,11 +81,11 @@ async fn compare(bench: &Bench, field: &Field<'_>, callers: u32, busy: bool) -> 
         Ok(sample)
     })
     .await?;
-    let [prepared, bare, plain] = &series[..] else {
+    let [prepared, bare, sent, called] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
     let beside = |duty: &Duty, ours| Figure::beside(format!("{duty}, {worker} / {}", contenders[1]), RATE, ours, bare);
-    Ok([beside(&contenders[0], prepared)?, beside(&contenders[2], plain)?])
+    Ok([beside(&contenders[0], prepared)?, beside(&contenders[2], sent)?, beside(&contenders[3], called)?])
 }
 
 async fn start_worker(bench: &Bench, field: &Field<'_>, busy: bool) -> Result<Child, Failure> {
