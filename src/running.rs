@@ -265,7 +265,7 @@ impl RunningQueue {
             return 0;
         }
         // Their arbiters are blocked. The rows can be given back all the same, once no completion of theirs is open.
-        held.iter().for_each(|hold| hold.cut.cancel());
+        held.iter().for_each(|hold| hold.cut().cancel());
         let mut stuck: Vec<_> = shared.holds.leases().into_iter().map(|lease| (lease, Verdict::Return)).collect();
         for _ in 0..LAST_TRIES {
             match shared.store.settle(&stuck).await {

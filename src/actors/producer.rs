@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
-    WrapFuture,
+    WrapFuture, prelude::SendError,
 };
 use tokio::{sync::oneshot, time::Instant};
 use tokio_stream::wrappers::WatchStream;
@@ -298,19 +298,20 @@ impl ProducerActor {
             // The shutdown gives back what is here, and counts it.
             return;
         }
-        let mut given: BTreeMap<WorkerId, (Addr<WorkerActor>, Vec<Reserved>)> = BTreeMap::new();
+        let mut given: BTreeMap<WorkerId, Vec<Reserved>> = BTreeMap::new();
         while !self.ahead.is_empty()
-            && let Some((worker, performer)) = self.demands.take()
+            && let Some(worker) = self.demands.take()
             && let Some(job) = self.ahead.take()
         {
-            given.entry(worker).or_insert_with(|| (performer, Vec::new())).1.push(job);
+            given.entry(worker).or_default().push(job);
         }
         let mut refused = Vec::new();
-        for (worker, (performer, jobs)) in given {
-            if let Err(
-                actix::prelude::SendError::Full(Perform(jobs)) | actix::prelude::SendError::Closed(Perform(jobs)),
-            ) = performer.try_send(Perform(jobs))
-            {
+        for (worker, jobs) in given {
+            let sent = match self.demands.way(worker) {
+                Some(performer) => performer.try_send(Perform(jobs)),
+                None => Err(SendError::Closed(Perform(jobs))),
+            };
+            if let Err(SendError::Full(Perform(jobs)) | SendError::Closed(Perform(jobs))) = sent {
                 self.demands.forget(worker);
                 refused.extend(jobs);
             }

@@ -1,8 +1,5 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use tokio::task::JoinSet;
-
 use super::{
     members::{Lifeline, MAILBOX, Members},
     producer::Demand,
@@ -11,14 +8,16 @@ use crate::{
     handler::{BatchPerformer, Dispatch, Found},
     job::Reserved,
     logs,
-    perform::{perform, perform_batch},
+    perform::Task,
     run::{
+        crew::Crew,
         demand::WorkerId,
         gather::{Gathering, Ready},
         shared::Shared,
         slots::{Place, Slots},
     },
 };
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
 /// Performs jobs on one arbiter, and asks for as many as it has room for.
 pub(crate) struct WorkerActor {
@@ -26,8 +25,6 @@ pub(crate) struct WorkerActor {
     count: usize,
     slots: Arc<Slots>,
     busy: usize,
-    /// Jobs that have left their slots since the last demand.
-    vacated: usize,
     /// Which producer was last told of all the room there is.
     epoch: u64,
     shared: Arc<Shared>,
@@ -38,7 +35,7 @@ pub(crate) struct WorkerActor {
     /// When those that wait are looked at next.
     looks: Option<Instant>,
     /// Dropped with this actor, and the jobs under way with it.
-    jobs: JoinSet<()>,
+    crew: Crew<Task>,
     _lifeline: Lifeline,
 }
 
@@ -54,15 +51,10 @@ pub(crate) struct Ask {
     pub(crate) epoch: u64,
 }
 
-/// A job left its slot.
+/// Jobs have left their slots.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct Vacated;
-
-/// Time to ask for as many jobs as have left their slots.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Refill;
 
 impl WorkerActor {
     pub(crate) fn new(
@@ -86,14 +78,13 @@ impl WorkerActor {
             count,
             slots: Slots::new(count, vacated),
             busy: 0,
-            vacated: 0,
             epoch: 0,
             shared,
             dispatch,
             members,
             gathering: Gathering::new(count),
             looks: None,
-            jobs: JoinSet::new(),
+            crew: Crew::new(),
             _lifeline: lifeline,
         }
     }
@@ -108,6 +99,13 @@ impl WorkerActor {
         }
     }
 
+    /// How many jobs have left their slots since the last time.
+    fn leave(&mut self) -> usize {
+        let vacated = self.slots.take_vacated();
+        self.busy -= vacated;
+        vacated
+    }
+
     fn perform(&mut self, job: Reserved, ctx: &mut Context<Self>) {
         self.busy += 1;
         let place = self.slots.occupy(self.shared.activity());
@@ -116,8 +114,7 @@ impl WorkerActor {
             Ok(Found::One(performer)) => Ok(performer),
             Err(unknown) => Err(unknown),
         };
-        let shared = Arc::clone(&self.shared);
-        self.jobs.spawn_local(perform(shared, performer, job, place));
+        self.crew.give(Task::One(Arc::clone(&self.shared), performer, job, place));
     }
 
     /// Has a job wait for others of its type.
@@ -149,7 +146,7 @@ impl WorkerActor {
     }
 
     fn perform_together(&mut self, (performer, jobs): Ready<Rc<dyn BatchPerformer>, (Reserved, Place)>) {
-        self.jobs.spawn_local(perform_batch(Arc::clone(&self.shared), performer, jobs));
+        self.crew.give(Task::Batch(Arc::clone(&self.shared), performer, jobs));
     }
 }
 
@@ -175,21 +172,8 @@ impl Handler<Vacated> for WorkerActor {
     type Result = ();
 
     fn handle(&mut self, _: Vacated, ctx: &mut Self::Context) {
-        while self.jobs.try_join_next().is_some() {}
-        self.busy -= 1;
-        self.vacated += 1;
-        if self.vacated == 1 {
-            // Comes after all that have left by now: those that were removed in one commit are one demand.
-            ctx.notify(Refill);
-        }
-    }
-}
-
-impl Handler<Refill> for WorkerActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Refill, ctx: &mut Self::Context) {
-        let vacated = std::mem::take(&mut self.vacated);
+        // All that have left by now: those that were woken by one commit are one demand.
+        let vacated = self.leave();
         if vacated > 0 {
             self.demand(vacated, vacated, ctx);
         }
@@ -202,7 +186,7 @@ impl Handler<Ask> for WorkerActor {
     fn handle(&mut self, Ask { epoch }: Ask, ctx: &mut Self::Context) {
         self.epoch = epoch;
         // What was left since the last demand is among what is free.
-        let vacated = std::mem::take(&mut self.vacated);
+        let vacated = self.leave();
         self.demand(self.count.saturating_sub(self.busy), vacated, ctx);
     }
 }

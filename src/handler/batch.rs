@@ -204,7 +204,7 @@ impl BatchContext {
         let store = &self.opener.shared.store;
         let remaining = self.batch.remaining();
         let removals =
-            remaining.iter().map(|hold| complete_by(std::slice::from_ref(hold), remove(&self.opener.shared, hold)));
+            remaining.iter().map(|hold| complete_by(std::slice::from_ref(hold), || remove(&self.opener.shared, hold)));
         let (mut completed, mut lost) = (Vec::new(), None);
         for (hold, removal) in remaining.iter().zip(join_all(removals).await) {
             match removal {

@@ -76,7 +76,7 @@ impl<'a> Completion<'a> {
     pub async fn commit(self) -> Result<Completed, CompletionError> {
         let holds = self.holds.clone();
         holds.iter().try_for_each(|hold| vouch(&self.store, hold))?;
-        complete_by(&holds, self.end()).await?;
+        complete_by(&holds, || self.end()).await?;
         Ok(Completed::of(&holds))
     }
 

@@ -101,7 +101,7 @@ impl Context {
     /// [`CompletionError::Lost`] if the job is no longer this attempt's; the database's error otherwise.
     pub async fn complete(&self) -> Result<Completed, CompletionError> {
         let hold = std::slice::from_ref(&self.hold);
-        complete_by(hold, remove(&self.opener.shared, &self.hold)).await?;
+        complete_by(hold, || remove(&self.opener.shared, &self.hold)).await?;
         Ok(Completed::of(hold))
     }
 
@@ -159,7 +159,7 @@ impl Opener {
             connection.be_looked_after().await;
             // The first that is overdue has the others' completion fail too: they cannot do without it.
             if let Some(first) = holds.iter().min_by_key(|hold| hold.deadline) {
-                connection.close_on(first.cut.clone());
+                connection.close_on(first.cut().clone());
             }
             let plans = connection.plans();
             let transaction = match connection.build_transaction().isolation_level(isolation).start().await {
@@ -250,7 +250,7 @@ pub(super) async fn complete_with(
     })?;
     // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
     let removal = store.database.io().spawn(remove_with(store.clone(), holds.clone(), write));
-    let removal = async {
+    let removed = async || {
         match removal.await {
             Ok(Ok(Removal::Done)) => Ok(()),
             Ok(Ok(Removal::Refused { missing })) => {
@@ -266,7 +266,7 @@ pub(super) async fn complete_with(
             }
         }
     };
-    complete_by(&holds, removal).await?;
+    complete_by(&holds, removed).await?;
     Ok(Completed::of(&holds))
 }
 

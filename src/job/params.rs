@@ -3,7 +3,10 @@
 use std::{error::Error as StdError, fmt};
 
 use postgres_types::{FromSql, Type};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use crate::text::Printable;
 
@@ -82,15 +85,19 @@ impl RawParams {
     /// Reads the params back; an error names the path of the fault.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, ParamsError> {
         match self {
-            RawParams::Json(text) => {
+            // The path is kept only for those that cannot be read, which is told by reading once more: every other job
+            // would pay for it.
+            RawParams::Json(text) => serde_json::from_str(text).or_else(|_| {
                 let reader = &mut serde_json::Deserializer::from_str(text);
                 serde_path_to_error::deserialize(reader).map_err(fault)
-            }
+            }),
             RawParams::Binary(bytes) => {
-                let reader = &mut rmp_serde::Deserializer::new(&bytes[..]);
-                let (_kind, params): (serde::de::IgnoredAny, T) =
-                    serde_path_to_error::deserialize(reader).map_err(fault)?;
-                Ok(params)
+                let pair: Result<(IgnoredAny, T), _> = rmp_serde::from_slice(bytes);
+                let pair = pair.or_else(|_| {
+                    let reader = &mut rmp_serde::Deserializer::new(&bytes[..]);
+                    serde_path_to_error::deserialize(reader).map_err(fault)
+                });
+                pair.map(|(_kind, params)| params)
             }
         }
     }
@@ -131,7 +138,7 @@ fn fault<E: fmt::Display>(error: serde_path_to_error::Error<E>) -> ParamsError {
 
 /// The first of a pair, the second being of any type.
 #[derive(serde::Deserialize)]
-struct PairHead(Option<String>, #[allow(dead_code)] serde::de::IgnoredAny);
+struct PairHead(Option<String>, #[allow(dead_code)] IgnoredAny);
 
 impl<'a> FromSql<'a> for RawParams {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {

@@ -76,17 +76,17 @@ impl Reserved {
     }
 
     /// The job with the params that its handler wants.
-    pub(crate) fn with_params<P>(&self, params: P) -> Job<P> {
+    pub(crate) fn with_params<P>(self, params: P) -> Job<P> {
         Job {
             params,
             id: self.id,
-            kind: self.kind.clone(),
+            kind: self.kind,
             attempt: self.attempt,
             max_attempts: self.max_attempts,
             priority: self.priority,
             schedule: self.schedule,
             inserted_at: self.inserted_at,
-            notify: self.notify.clone(),
+            notify: self.notify,
         }
     }
 }

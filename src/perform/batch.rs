@@ -20,11 +20,7 @@ struct Member {
 
 /// Performs reserved jobs together. If that fails, each is performed alone, so that only those fail which fail
 /// by themselves. Whatever happens on the way, it comes back.
-pub(crate) async fn perform_batch(
-    shared: Arc<Shared>,
-    performer: Rc<dyn BatchPerformer>,
-    jobs: Vec<(Reserved, Place)>,
-) {
+pub(super) async fn perform(shared: Arc<Shared>, performer: Rc<dyn BatchPerformer>, jobs: Vec<(Reserved, Place)>) {
     if shared.draining.is_cancelled() {
         // The shutdown gives back what is reserved.
         return;

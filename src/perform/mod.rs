@@ -6,6 +6,7 @@ mod single;
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
     slice::from_ref,
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -20,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     events::{Happened, Reason},
-    handler::{Completed, JobError, Rules, Wish},
+    handler::{BatchPerformer, Completed, JobError, Performer, Rules, Wish},
     job::{Began, Reserved},
     logs::{Attempted, about},
     run::{
         backoff::Backoff,
         caught::{caught, panic_text, watched},
+        crew::Work,
         hold::{Cancelled, Held, Hold},
         settle::{Ended, bounded, retry, settle, timed_out},
         shared::Shared,
@@ -35,7 +37,22 @@ use crate::{
     text::{Cause, OneLine},
 };
 
-pub(crate) use {batch::perform_batch, single::perform};
+/// What a worker has done: a job by its handler, or several together. Whatever happens on the way, each comes back.
+#[allow(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+pub(crate) enum Task {
+    One(Arc<Shared>, Result<Rc<dyn Performer>, JobError>, Reserved, Place),
+    Batch(Arc<Shared>, Rc<dyn BatchPerformer>, Vec<(Reserved, Place)>),
+}
+
+impl Work for Task {
+    async fn perform(self) {
+        match self {
+            Task::One(shared, found, job, place) => single::perform(shared, found, job, place).await,
+            // Apart, for the tasks that perform one job would have to have the room for it.
+            Task::Batch(shared, performer, jobs) => Box::pin(batch::perform(shared, performer, jobs)).await,
+        }
+    }
+}
 
 /// One attempt that has started and is not settled yet.
 struct Attempt {
@@ -144,13 +161,20 @@ async fn run(
             None => std::future::pending().await,
         }
     };
+    let taken = async {
+        match holds {
+            // Nearly always it is one, and nothing need be made room for.
+            [hold] => hold.token.cancelled().await,
+            holds => drop(join_all(holds.iter().map(|hold| hold.token.cancelled())).await),
+        }
+    };
     let returned = {
         let mut work = watched(&mut work);
         tokio::select! {
             // The handler comes first, so that it can still answer to a token that wakes both.
             biased;
             returned = &mut work => Some(returned),
-            _ = join_all(holds.iter().map(|hold| hold.token.cancelled())) => {
+            () = taken => {
                 token.cancel();
                 (&mut work).now_or_never()
             }

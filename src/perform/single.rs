@@ -10,7 +10,7 @@ use crate::{
 /// Performs a reserved job by its handler, or fails it because there is none. Whatever happens on the way, it
 /// comes back, and lets go of the job's place when all is done.
 #[allow(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and each job pays for that")]
-pub(crate) fn perform(
+pub(super) fn perform(
     shared: Arc<Shared>,
     found: Result<Rc<dyn Performer>, JobError>,
     mut job: Reserved,

@@ -39,7 +39,7 @@ pub(crate) async fn look_after(shared: &Arc<Shared>) {
     for hold in shared.holds.overdue(OVERDUE) {
         hold.cancel(Cancelled::TimedOut);
         // A completion that is open on a blocked thread would keep the row locked for as long.
-        hold.cut.cancel();
+        hold.cut().cancel();
         end(shared, hold, Reason::TimedOut, |hold| {
             let outran = timed_out(hold);
             format!("{outran} and could not be stopped: it, or another handler on its arbiter, blocks the thread")

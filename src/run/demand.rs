@@ -12,7 +12,7 @@ pub(crate) struct Demands<W> {
     workers: BTreeMap<WorkerId, (usize, W)>,
 }
 
-impl<W: Clone> Demands<W> {
+impl<W> Demands<W> {
     pub(crate) fn new() -> Self {
         Self { workers: BTreeMap::new() }
     }
@@ -34,11 +34,16 @@ impl<W: Clone> Demands<W> {
     }
 
     /// Takes one from the worker that asks for most, so that the load spreads.
-    pub(crate) fn take(&mut self) -> Option<(WorkerId, W)> {
-        let (worker, (jobs, way)) =
+    pub(crate) fn take(&mut self) -> Option<WorkerId> {
+        let (worker, (jobs, _)) =
             self.workers.iter_mut().filter(|(_, (jobs, _))| *jobs > 0).max_by_key(|(_, (jobs, _))| *jobs)?;
         *jobs -= 1;
-        Some((*worker, way.clone()))
+        Some(*worker)
+    }
+
+    /// The way to a worker that has asked.
+    pub(crate) fn way(&self, worker: WorkerId) -> Option<&W> {
+        self.workers.get(&worker).map(|(_, way)| way)
     }
 }
 
@@ -74,7 +79,7 @@ mod tests {
         demands.forget(WorkerId(1));
 
         assert_eq!(demands.total(), 1);
-        assert_eq!(demands.take(), Some((WorkerId(2), ())));
+        assert_eq!(demands.take(), Some(WorkerId(2)));
         assert_eq!(demands.take(), None);
     }
 
@@ -84,7 +89,7 @@ mod tests {
         demands.add(WorkerId(1), 1, ());
         demands.add(WorkerId(2), 3, ());
 
-        assert_eq!(demands.take(), Some((WorkerId(2), ())));
+        assert_eq!(demands.take(), Some(WorkerId(2)));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) struct Hold {
     pub(crate) backoff: Backoff,
     pub(crate) token: CancellationToken,
     /// Closes the connection of its completion, for a handler that cannot be stopped.
-    pub(crate) cut: CancellationToken,
+    cut: OnceLock<CancellationToken>,
     /// The life of this process in which it was started.
     pub(crate) life: Life,
     /// What it hands over once its removal is on its way.
@@ -80,7 +80,7 @@ impl Hold {
             timeout: whole,
             backoff,
             token: CancellationToken::new(),
-            cut: CancellationToken::new(),
+            cut: OnceLock::new(),
             life,
             slot: None,
             reason: OnceLock::new(),
@@ -128,6 +128,11 @@ impl Hold {
         self.token.cancel();
     }
 
+    /// Made when it is first asked for, since most completions need no connection of their own.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        self.cut.get_or_init(CancellationToken::new)
+    }
+
     pub(crate) fn reason(&self) -> Option<Cancelled> {
         self.reason.get().copied()
     }
@@ -161,12 +166,14 @@ impl Hold {
 /// Waits for the removal of these jobs that is on its way to the database. Its answer tells whether they were
 /// lost: a heartbeat that misses their rows meanwhile tells nothing. Once it has succeeded, they are done, whatever
 /// the handler does next.
-pub(crate) async fn complete_by<T, E>(
-    holds: &[Arc<Hold>],
-    removal: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
+///
+/// The removal is begun here: given as a future, it would take its room twice, of every job.
+pub(crate) async fn complete_by<T, E, Fut>(holds: &[Arc<Hold>], removal: impl FnOnce() -> Fut) -> Result<T, E>
+where
+    Fut: Future<Output = Result<T, E>>,
+{
     holds.iter().for_each(|hold| hold.completing.store(true, Ordering::Release));
-    let outcome = removal.await;
+    let outcome = removal().await;
     if outcome.is_ok() {
         holds.iter().for_each(|hold| hold.committed.store(true, Ordering::Release));
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, LazyLock, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -184,17 +184,20 @@ impl Histogram {
             let reached = below as f64 >= rank;
             reached
         });
-        bucket.map(end)
+        bucket.map(|bucket| ENDS[bucket])
     }
 }
 
-fn bucket(time: Duration) -> usize {
-    (0..BUCKETS - 1).find(|bucket| time <= end(*bucket)).unwrap_or(BUCKETS - 1)
-}
+/// Where the buckets end; each attempt asks for two of them.
+static ENDS: LazyLock<[Duration; BUCKETS]> = LazyLock::new(|| {
+    std::array::from_fn(|bucket| {
+        let power = i32::try_from(bucket).unwrap_or(i32::MAX);
+        Duration::from_secs_f64(0.001 * std::f64::consts::SQRT_2.powi(power))
+    })
+});
 
-fn end(bucket: usize) -> Duration {
-    let power = i32::try_from(bucket).unwrap_or(i32::MAX);
-    Duration::from_secs_f64(0.001 * std::f64::consts::SQRT_2.powi(power))
+fn bucket(time: Duration) -> usize {
+    ENDS[..BUCKETS - 1].partition_point(|end| *end < time)
 }
 
 /// Writes down what gathers, rolls it up as it grows old, and lets go of completed jobs that are kept, until a shutdown

@@ -6,6 +6,7 @@ pub(crate) mod batch;
 pub(crate) mod care;
 pub(crate) mod caught;
 mod course;
+pub(crate) mod crew;
 pub(crate) mod demand;
 pub(crate) mod desk;
 pub(crate) mod gather;

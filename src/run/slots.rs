@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -24,7 +24,9 @@ pub(crate) struct Slots {
     free: Arc<Semaphore>,
     /// Permits for jobs that are to come: each was waited for by one that went back.
     kept: Mutex<Vec<OwnedSemaphorePermit>>,
-    vacated: Box<dyn Fn() + Send + Sync>,
+    /// Slots that were vacated and not asked for since.
+    vacated: AtomicUsize,
+    tell: Box<dyn Fn() + Send + Sync>,
 }
 
 /// A job's slot. It is vacated when the job's removal is handed in, so that the next job can be started in the commit
@@ -45,9 +47,19 @@ pub(crate) struct Place {
 }
 
 impl Slots {
-    /// So many, for which another job may be asked whenever `vacated` is called.
-    pub(crate) fn new(count: usize, vacated: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { free: Arc::new(Semaphore::new(count)), kept: Mutex::default(), vacated: Box::new(vacated) })
+    /// So many; `tell` is called once whenever some are vacated after [`Slots::take_vacated`].
+    pub(crate) fn new(count: usize, tell: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            free: Arc::new(Semaphore::new(count)),
+            kept: Mutex::default(),
+            vacated: AtomicUsize::new(0),
+            tell: Box::new(tell),
+        })
+    }
+
+    /// How many were vacated since the last time: for each, another job may be asked for.
+    pub(crate) fn take_vacated(&self) -> usize {
+        self.vacated.swap(0, Ordering::AcqRel)
     }
 
     /// The place of a job that was given for a vacant slot.
@@ -64,8 +76,8 @@ impl Slots {
 impl Slot {
     /// Has the next job asked for.
     pub(crate) fn vacate(&self) {
-        if !self.is_vacated.swap(true, Ordering::AcqRel) {
-            (self.slots.vacated)();
+        if !self.is_vacated.swap(true, Ordering::AcqRel) && self.slots.vacated.fetch_add(1, Ordering::AcqRel) == 0 {
+            (self.slots.tell)();
         }
     }
 }

@@ -96,6 +96,8 @@ struct Worker {
     alive: bool,
     epoch: u8,
     busy: usize,
+    /// Slots that were vacated and not asked for since; the first of them has sent `Vacated`.
+    left: usize,
     held: Vec<(usize, Step)>,
     mailbox: VecDeque<ToWorker>,
 }
@@ -161,7 +163,20 @@ impl Producer {
 impl Worker {
     fn new(id: u64, epoch: u8) -> Self {
         let mailbox = VecDeque::from([ToWorker::Ask(epoch)]);
-        Self { id: WorkerId(id), alive: true, epoch: 0, busy: 0, held: Vec::new(), mailbox }
+        Self { id: WorkerId(id), alive: true, epoch: 0, busy: 0, left: 0, held: Vec::new(), mailbox }
+    }
+
+    fn vacate(&mut self) {
+        self.left += 1;
+        if self.left == 1 {
+            self.mailbox.push_back(ToWorker::Vacated);
+        }
+    }
+
+    fn leave(&mut self) -> usize {
+        let left = std::mem::take(&mut self.left);
+        self.busy = self.busy.saturating_sub(left);
+        left
     }
 }
 
@@ -202,7 +217,7 @@ impl State {
 
     fn vacate(&mut self, seat: usize, place: usize) {
         self.workers[seat].held.remove(place);
-        self.workers[seat].mailbox.push_back(ToWorker::Vacated);
+        self.workers[seat].vacate();
     }
 
     /// What is asked for, is being asked for, and is taken makes up all the room there is.
@@ -227,7 +242,7 @@ impl State {
 impl Room {
     fn give(&self, state: &mut State) {
         while !state.producer.stock.is_empty()
-            && let Some((id, ())) = state.producer.demands.take()
+            && let Some(id) = state.producer.demands.take()
             && let Some(job) = state.producer.stock.pop_front()
         {
             match state.workers.iter_mut().find(|worker| worker.id == id && worker.alive) {
@@ -253,11 +268,14 @@ impl Room {
                 worker.held.push((job, Step::Given));
             }
             ToWorker::Vacated => {
-                worker.busy = worker.busy.saturating_sub(1);
-                self.demand(state, seat, if self.rules == Rules::AsksTwiceForASlot { 2 } else { 1 });
+                let left = worker.leave();
+                if left > 0 {
+                    self.demand(state, seat, if self.rules == Rules::AsksTwiceForASlot { 2 * left } else { left });
+                }
             }
             ToWorker::Ask(epoch) => {
                 worker.epoch = epoch;
+                worker.leave();
                 let busy = if self.rules == Rules::TellsBusySlotsToo { 0 } else { worker.busy };
                 self.demand(state, seat, self.slots[seat].saturating_sub(busy));
             }
@@ -352,7 +370,7 @@ impl Room {
                     let place = state.place(seat, (job, Step::HandedIn))?;
                     state.workers[seat].held.remove(place);
                     if self.rules == Rules::LeavesTwice {
-                        state.workers[seat].mailbox.push_back(ToWorker::Vacated);
+                        state.workers[seat].vacate();
                     }
                 }
             }
@@ -366,7 +384,7 @@ impl Room {
             Action::HandIn(seat, job) => {
                 let place = state.place(seat, (job, Step::Entered))?;
                 state.workers[seat].held[place].1 = Step::HandedIn;
-                state.workers[seat].mailbox.push_back(ToWorker::Vacated);
+                state.workers[seat].vacate();
             }
             Action::GoBack(seat, job) => {
                 let place = state.place(seat, (job, Step::Started))?;
