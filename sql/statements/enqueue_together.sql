@@ -3,9 +3,13 @@
 -- as enqueue.sql
 WITH inserted AS (
 {enqueue}
+), counted AS (
+    SELECT count(*) AS jobs
+      FROM inserted
 )
-SELECT id,
-       CASE WHEN (SELECT count(*) FROM inserted) < cardinality($1)
-            THEN {schema}.job_queue_refuse('JQ003', 'a trigger keeps out one of these jobs')
+SELECT inserted.id,
+       -- A text that is no number fails the statement and says why, to whoever may insert and may not call our functions.
+       CASE WHEN counted.jobs < cardinality($1)
+            THEN (counted.jobs || ' of ' || cardinality($1) || ' jobs inserted, a trigger keeps the others out')::integer
        END AS refused
-  FROM inserted
+  FROM counted LEFT JOIN inserted ON true

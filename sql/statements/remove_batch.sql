@@ -1,18 +1,31 @@
 -- Part of each removal of a batch. Guarantees that no two batches wait for each other: each locks its rows by id.
 mine AS MATERIALIZED (
     -- One look into the index a job, whatever the planner knows; under this collation no partial index answers.
-    SELECT job.id
+    SELECT job.id, job.relation, job.place
       FROM (SELECT * FROM unnest({ids}::bigint[], {leases}::bigint[]) AS wanted (id, lease) ORDER BY id) AS wanted
      CROSS JOIN LATERAL (
-               SELECT id
+               SELECT id, tableoid AS relation, ctid AS place
                  FROM {table}
                 WHERE id = wanted.id
                   AND lease = wanted.lease
                   AND state COLLATE "C" = 'IN_PROGRESS'
                 LIMIT 1
                   FOR UPDATE) AS job
-), removed AS (
+), in_place AS (
+    -- By its place, which is the row's as long as it is locked.
     DELETE FROM {table}
-     WHERE id = ANY (ARRAY(SELECT id FROM mine))
+     WHERE ctid = ANY (ARRAY(SELECT place FROM mine))
+       AND ({undivided} OR ((tableoid, ctid) IN (SELECT relation, place FROM mine)) IS TRUE)
     RETURNING id, lease, notify{kept_columns}
+), moved AS (
+    -- One that was changed between this statement's snapshot and its lock is not seen at its new place, but is still ours.
+    -- Nearly always there is none, and nothing is looked for.
+    DELETE FROM {table}
+     WHERE (SELECT count(*) FROM in_place) < (SELECT count(*) FROM mine)
+       AND id = ANY (ARRAY(SELECT id FROM mine))
+    RETURNING id, lease, notify{kept_columns}
+), removed AS (
+    SELECT * FROM in_place
+     UNION ALL
+    SELECT * FROM moved
 ){kept}

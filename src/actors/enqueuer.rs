@@ -87,7 +87,7 @@ async fn enqueue(store: &Store, jobs: Vec<NewJob>) -> Vec<Result<i64, EnqueueFai
         match store.enqueue_together(client, &plans, &jobs).await {
             Ok(ids) if ids.len() == jobs.len() => return ids.into_iter().map(Ok).collect(),
             Err(error) if error.is_ambiguous() => return all_fail(&jobs, error),
-            // None of them exists: one was refused, or kept out by a trigger, which may keep out all.
+            // None of them exists: one was refused, or kept out by a trigger.
             Ok(_) | Err(_) => {}
         }
     }

@@ -248,10 +248,9 @@ pub(super) async fn complete_with(
         id: first.lease.id,
         problem,
     })?;
-    // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
-    let removal = store.database.io().spawn(remove_with(store.clone(), holds.clone(), write));
     let removed = async || {
-        match removal.await {
+        // On the threads of the connections: one change of threads, and an end whatever becomes of the handler.
+        match store.database.io().spawn(remove_with(store.clone(), holds.clone(), write)).await {
             Ok(Ok(Removal::Done)) => Ok(()),
             Ok(Ok(Removal::Refused { missing })) => {
                 let gone = holds.iter().filter(|hold| missing.contains(&hold.lease));

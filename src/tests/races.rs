@@ -145,6 +145,15 @@ async fn turn(client: &impl GenericClient, sql: &str, done: &[Lease], wanted: &[
     rows.iter().map(|row| row.get("id")).collect()
 }
 
+/// Removes a batch; the ids of those that were removed, in their order.
+async fn remove_batch(client: &impl GenericClient, sql: &str, jobs: &[Lease]) -> Vec<i64> {
+    let (ids, leases): (Vec<_>, Vec<_>) = jobs.iter().map(|job| (job.id, job.lease)).unzip();
+    let rows = client.query_typed(sql, &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)]).await;
+    let mut removed: Vec<_> = rows.expect("the statement runs").iter().map(|row| row.get("id")).collect();
+    removed.sort_unstable();
+    removed
+}
+
 /// Has `second` arrive while `first` is not committed yet; who won, in this order.
 async fn race(
     table: &Table,
@@ -300,6 +309,28 @@ async fn a_job_that_is_changed_while_it_is_removed_is_left_to_the_next_removal()
     assert_eq!(table.store.complete(&[moved]).await.unwrap(), [Settlement::Completed]);
 }
 
+#[actix::test]
+async fn a_batch_whose_job_is_changed_while_it_is_removed_is_removed_whole() {
+    let table = Table::new().await;
+    let batch = [table.started("", "").await, table.started("", "").await, table.started("", "").await];
+    // Only for its function: the removal reads no table but the queue's.
+    hold_up(&table.client, "job_queue_pauses").await;
+    let remove =
+        table.store.sql.begin_batch.replacen("(id, lease) ORDER BY", "(id, lease) WHERE held_up() ORDER BY", 1);
+    assert!(remove.contains("held_up()"));
+    let remover = table.db.client().await;
+
+    let mut removal = Box::pin(remove_batch(&remover, &remove, &batch));
+    until_held_up(&table.client, &mut removal).await;
+    table.run_sql(&format!("UPDATE jobs SET priority = 1 WHERE id = {}", batch[1].id)).await;
+    let_go(&table.client).await;
+
+    assert_eq!(removal.await, batch.map(|job| job.id));
+    for job in batch {
+        assert!(table.row(job.id).await.is_none());
+    }
+}
+
 /// Rows of different tables lie at the same place.
 #[actix::test]
 async fn what_a_table_with_partitions_or_children_has_at_the_same_place_is_left_alone() {
@@ -335,10 +366,16 @@ async fn what_a_table_with_partitions_or_children_has_at_the_same_place_is_left_
             assert_eq!(states().await, (30 - claimed, 1, claimed - 1));
             held.push(table.start(&claim.jobs[0]).await.unwrap());
         }
-        for removed in 1..=20 {
+        for removed in 1..=10 {
             let job = held.swap_remove(removed % held.len());
             assert_eq!(table.store.complete(&[job]).await.unwrap(), [Settlement::Completed]);
             assert_eq!(states().await, (10, 0, 20 - i64::try_from(removed).unwrap()));
+        }
+        for batch in 1..=5 {
+            let mut jobs = [held.swap_remove(batch % held.len()), held.swap_remove(0)];
+            jobs.sort_unstable();
+            assert_eq!(remove_batch(&table.client, &table.store.sql.begin_batch, &jobs).await, jobs.map(|job| job.id));
+            assert_eq!(states().await, (10, 0, 10 - 2 * i64::try_from(batch).unwrap()));
         }
     }
 }

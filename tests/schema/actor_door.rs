@@ -97,6 +97,25 @@ async fn a_job_that_a_trigger_keeps_out_is_told_and_the_door_stays_open() {
     assert_eq!(bench.number("SELECT count(*) FROM jobs").await, 19, "none of them twice");
 }
 
+/// What the trigger has done for those that it keeps out is rolled back with the statement that they shared.
+#[actix::test]
+async fn a_trigger_that_keeps_out_all_who_share_a_statement_has_its_effects_once_a_job() {
+    let bench = Bench::new().await;
+    let merge = "CREATE TABLE merged (job integer);
+                 CREATE FUNCTION merge() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN INSERT INTO merged VALUES (NEW.priority); RETURN NULL; END';
+                 CREATE TRIGGER merge BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION merge()";
+    bench.client.batch_execute(merge).await.unwrap();
+    let door = bench.jobs.addr();
+
+    let sent = (0..50).map(|number| door.send(Enqueue(job().priority(number))));
+    let answers: Vec<_> = join_all(sent).await.into_iter().map(Result::unwrap).collect();
+
+    assert!(answers.iter().all(|answer| matches!(answer, Err(EnqueueError::KeptOut { .. }))), "{answers:?}");
+    assert_eq!(bench.number("SELECT count(*) FROM merged").await, 50);
+    assert_eq!(bench.number("SELECT count(DISTINCT job) FROM merged").await, 50);
+}
+
 #[actix::test]
 async fn the_door_answers_while_the_server_is_away_and_enqueues_once_it_is_back() {
     let mut cluster = Cluster::start(Options::default()).unwrap();

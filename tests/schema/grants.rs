@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_job_queue::{
     Completed, Context, Database, DatabaseOptions, Enqueue, Handlers, Job, JobError, Queue, StartError,
 };
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::{
@@ -238,6 +239,25 @@ async fn a_role_that_may_only_enqueue_does() {
     let sql = "SELECT count(*) FROM work.jobs WHERE id = ANY ($1)";
     assert_eq!(guarded.client.query_one(sql, &[&ids]).await.unwrap().get::<_, i64>(0), 4);
     assert!(client.batch_execute("SELECT params FROM work.jobs").await.is_err(), "it cannot read the jobs");
+}
+
+/// Not one by one after a statement that the server refused for a function in it.
+#[actix::test]
+async fn what_a_role_sends_at_once_that_may_only_insert_shares_statements() {
+    let guarded = Guarded::new("enqueuer").await;
+    guarded.grant(ENQUEUER, "enqueuer").await;
+    guarded.client.batch_execute("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA work FROM PUBLIC").await.unwrap();
+    let door = guarded.queue().await.addr();
+
+    let sent = (0..200).map(|number| door.send(Enqueue(job().priority(number))));
+    for answer in join_all(sent).await {
+        answer.unwrap().unwrap();
+    }
+
+    let sql = "SELECT count(*), count(DISTINCT xmin::text) FROM work.jobs";
+    let row = guarded.client.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 200);
+    assert!(row.get::<_, i64>(1) < 200);
 }
 
 /// Waiting workers hear of what a role enqueues that may do nothing else.
