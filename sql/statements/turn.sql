@@ -1,7 +1,7 @@
 -- Guarantees two things of many jobs in one commit. Jobs with nothing to write are removed by the process that
 -- still holds them; a row that somebody has locked is left and not waited for. Reserved jobs are started by the
 -- process that reserved them, while their hold lasts, and by nobody else afterwards: the lease moves on. What is
--- not returned was not removed, or must not be performed.
+-- not told of as started must not be performed.
 -- $1 ids and $2 leases to remove, $3 ids, $4 leases and $5 execution timeouts in seconds to start, $6 node
 WITH mine AS MATERIALIZED (
     -- One look into the index a job, whatever the planner knows of the table. The state is compared under a
@@ -23,8 +23,9 @@ WITH mine AS MATERIALIZED (
      WHERE ctid = ANY (ARRAY(SELECT place FROM mine))
        AND ({undivided} OR ((tableoid, ctid) IN (SELECT relation, place FROM mine)) IS TRUE)
     RETURNING id, lease, notify{kept_columns}
-){kept}, told AS (
-    SELECT count(pg_notify({completed_literal}, notify)) FROM removed WHERE notify IS NOT NULL
+){kept}, missed AS (
+    SELECT count(*) < cardinality($1) AS any
+      FROM removed
 ), started AS (
     UPDATE {table} AS job
        SET state = 'IN_PROGRESS',
@@ -42,8 +43,12 @@ WITH mine AS MATERIALIZED (
        AND job.expires > now()
     RETURNING job.id, job.lease, job.attempt, {waited} AS waited
 )
-SELECT removed.id, removed.lease, NULL AS attempt, NULL AS waited
-  FROM removed CROSS JOIN told
-UNION ALL
-SELECT id, lease, attempt, waited
-  FROM started
+-- One row for all, since a row a job costs much to send and to read. Those that were removed are told only if some were not.
+SELECT (SELECT count(pg_notify({completed_literal}, notify)) FROM removed WHERE notify IS NOT NULL) AS told,
+       CASE WHEN missed.any THEN ARRAY(SELECT id FROM removed) END AS removed,
+       CASE WHEN missed.any THEN ARRAY(SELECT lease FROM removed) END AS removed_leases,
+       ARRAY(SELECT id FROM started) AS started,
+       ARRAY(SELECT lease FROM started) AS leases,
+       ARRAY(SELECT attempt FROM started) AS attempts,
+       ARRAY(SELECT waited FROM started) AS waits
+  FROM missed

@@ -26,6 +26,8 @@ use crate::{
     name::QueueName,
 };
 
+#[cfg(test)]
+pub(crate) use turn::{missed, started};
 pub(crate) use {
     claim::{Claim, Onward, Place, Sight, Take, Unseen},
     completion::{CommitOutcome, Opened, Write},

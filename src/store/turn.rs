@@ -6,6 +6,7 @@ use std::{
 };
 
 use postgres_types::{ToSql, Type};
+use tokio_postgres::Row;
 
 use super::{Lease, Settlement, Store, seconds, settle::in_order, unzip};
 use crate::{database::Lane, error::DatabaseError, logs, run::node::Node, text::Cause};
@@ -55,16 +56,9 @@ impl Store {
                 ],
             )
             .await?;
-        let (mut removed, mut started) = (HashSet::with_capacity(done.len()), Vec::with_capacity(wanted.len()));
-        for row in &rows {
-            match row.get::<_, Option<i32>>("attempt") {
-                Some(attempt) => {
-                    started.push(Started { lease: Lease::of(row), attempt, waited: seconds(row.get("waited")) })
-                }
-                None => drop(removed.insert(Lease::of(row))),
-            }
-        }
-        let missed: Vec<_> = done.iter().filter(|job| !removed.contains(job)).copied().collect();
+        // There is one, for it is of all.
+        let (missed, started) =
+            rows.first().map_or_else(|| (done.to_vec(), Vec::new()), |row| (missed(done, row), started(row)));
         let why = if missed.is_empty() { HashMap::new() } else { self.why_missed(&missed).await };
         let outcome = |job| why.get(job).copied().unwrap_or(Settlement::Completed);
         Ok(Turned { removals: done.iter().map(outcome).collect(), started })
@@ -118,4 +112,22 @@ impl Store {
         let started = |row| Started { lease: Lease::of(row), attempt: row.get("attempt"), waited: None };
         Ok(rows.iter().map(started).collect())
     }
+}
+
+/// Which of these a turn did not remove.
+pub(crate) fn missed(done: &[Lease], row: &Row) -> Vec<Lease> {
+    let Some(ids) = row.get::<_, Option<Vec<i64>>>("removed") else {
+        return Vec::new();
+    };
+    let removed: HashSet<_> = ids.into_iter().zip(row.get::<_, Vec<i64>>("removed_leases")).collect();
+    done.iter().filter(|job| !removed.contains(&(job.id, job.lease))).copied().collect()
+}
+
+/// Which jobs a turn started.
+pub(crate) fn started(row: &Row) -> Vec<Started> {
+    let leases = row.get::<_, Vec<i64>>("started").into_iter().zip(row.get::<_, Vec<i64>>("leases"));
+    let attempts = row.get::<_, Vec<i32>>("attempts").into_iter().zip(row.get::<_, Vec<Option<f64>>>("waits"));
+    let started =
+        |((id, lease), (attempt, waited))| Started { lease: Lease { id, lease }, attempt, waited: seconds(waited) };
+    leases.zip(attempts).map(started).collect()
 }

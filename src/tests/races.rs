@@ -10,7 +10,7 @@ use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
 use super::{MINUTE, Table, hold_up, let_go, node, until_held_up};
-use crate::store::{Lease, Onward, Settlement, Take};
+use crate::store::{Lease, Onward, Settlement, Take, missed, started};
 
 /// What can be done to a job, as the library does it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,8 +141,10 @@ async fn turn(client: &impl GenericClient, sql: &str, done: &[Lease], wanted: &[
         (&timeouts, Type::FLOAT8_ARRAY),
         (&node, Type::INT8),
     ];
-    let rows = client.query_typed(sql, &parameters).await.expect("the statement runs");
-    rows.iter().map(|row| row.get("id")).collect()
+    let row = client.query_typed_one(sql, &parameters).await.expect("the statement runs");
+    let missed = missed(done, &row);
+    let removed = done.iter().filter(|job| !missed.contains(job)).map(|job| job.id);
+    removed.chain(started(&row).iter().map(|started| started.lease.id)).collect()
 }
 
 /// Removes a batch; the ids of those that were removed, in their order.
