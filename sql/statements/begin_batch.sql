@@ -6,4 +6,4 @@ SELECT id,
        lease,
        pg_current_xact_id()::text::bigint AS xid,
        CASE WHEN notify IS NOT NULL THEN pg_notify({completed_literal}, notify) END
-  FROM removed
+  FROM job_queue_removed

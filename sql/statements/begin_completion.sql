@@ -4,7 +4,7 @@
 -- The state is compared under a collation of its own so that rows are found by their ids: the index of what
 -- is held looks small, but keeps the entries of jobs long done while some transaction may still see them.
 -- $1 id, $2 lease
-WITH removed AS (
+WITH job_queue_removed AS (
     DELETE FROM {table}
      WHERE id = $1
        AND lease = $2
@@ -13,4 +13,4 @@ WITH removed AS (
 ){kept}
 SELECT pg_current_xact_id()::text::bigint AS xid,
        CASE WHEN notify IS NOT NULL THEN pg_notify({completed_literal}, notify) END
-  FROM removed
+  FROM job_queue_removed

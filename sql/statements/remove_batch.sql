@@ -1,5 +1,5 @@
 -- Part of each removal of a batch. Guarantees that no two batches wait for each other: each locks its rows by id.
-mine AS MATERIALIZED (
+job_queue_mine AS MATERIALIZED (
     -- One look into the index a job, whatever the planner knows; under this collation no partial index answers.
     SELECT job.id, job.relation, job.place
       FROM (SELECT * FROM unnest({ids}::bigint[], {leases}::bigint[]) AS wanted (id, lease) ORDER BY id) AS wanted
@@ -11,21 +11,21 @@ mine AS MATERIALIZED (
                   AND state COLLATE "C" = 'IN_PROGRESS'
                 LIMIT 1
                   FOR UPDATE) AS job
-), in_place AS (
+), job_queue_in_place AS (
     -- By its place, which is the row's as long as it is locked.
     DELETE FROM {table}
-     WHERE ctid = ANY (ARRAY(SELECT place FROM mine))
-       AND ({undivided} OR ((tableoid, ctid) IN (SELECT relation, place FROM mine)) IS TRUE)
+     WHERE ctid = ANY (ARRAY(SELECT place FROM job_queue_mine))
+       AND ({undivided} OR ((tableoid, ctid) IN (SELECT relation, place FROM job_queue_mine)) IS TRUE)
     RETURNING id, lease, notify{kept_columns}
-), moved AS (
+), job_queue_moved AS (
     -- One that was changed between this statement's snapshot and its lock is not seen at its new place, but is still ours.
     -- Nearly always there is none, and nothing is looked for.
     DELETE FROM {table}
-     WHERE (SELECT count(*) FROM in_place) < (SELECT count(*) FROM mine)
-       AND id = ANY (ARRAY(SELECT id FROM mine))
+     WHERE (SELECT count(*) FROM job_queue_in_place) < (SELECT count(*) FROM job_queue_mine)
+       AND id = ANY (ARRAY(SELECT id FROM job_queue_mine))
     RETURNING id, lease, notify{kept_columns}
-), removed AS (
-    SELECT * FROM in_place
+), job_queue_removed AS (
+    SELECT * FROM job_queue_in_place
      UNION ALL
-    SELECT * FROM moved
+    SELECT * FROM job_queue_moved
 ){kept}

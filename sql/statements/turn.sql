@@ -16,7 +16,7 @@ WITH mine AS MATERIALIZED (
                   AND state COLLATE "C" = 'IN_PROGRESS'
                 LIMIT 1
                   FOR UPDATE SKIP LOCKED) AS job
-), removed AS (
+), job_queue_removed AS (
     -- By its place, which is the row's as long as it is locked. One that was changed since this statement's snapshot is
     -- not seen at its new place, and is left like one that somebody has locked.
     DELETE FROM {table}
@@ -25,7 +25,7 @@ WITH mine AS MATERIALIZED (
     RETURNING id, lease, notify{kept_columns}
 ){kept}, missed AS (
     SELECT count(*) < cardinality($1) AS any
-      FROM removed
+      FROM job_queue_removed
 ), started AS (
     UPDATE {table} AS job
        SET state = 'IN_PROGRESS',
@@ -44,9 +44,9 @@ WITH mine AS MATERIALIZED (
     RETURNING job.id, job.lease, job.attempt, {waited} AS waited
 )
 -- One row for all, since a row a job costs much to send and to read. Those that were removed are told only if some were not.
-SELECT (SELECT count(pg_notify({completed_literal}, notify)) FROM removed WHERE notify IS NOT NULL) AS told,
-       CASE WHEN missed.any THEN ARRAY(SELECT id FROM removed) END AS removed,
-       CASE WHEN missed.any THEN ARRAY(SELECT lease FROM removed) END AS removed_leases,
+SELECT (SELECT count(pg_notify({completed_literal}, notify)) FROM job_queue_removed WHERE notify IS NOT NULL) AS told,
+       CASE WHEN missed.any THEN ARRAY(SELECT id FROM job_queue_removed) END AS removed,
+       CASE WHEN missed.any THEN ARRAY(SELECT lease FROM job_queue_removed) END AS removed_leases,
        ARRAY(SELECT id FROM started) AS started,
        ARRAY(SELECT lease FROM started) AS leases,
        ARRAY(SELECT attempt FROM started) AS attempts,

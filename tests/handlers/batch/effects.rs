@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use actix_job_queue::{Backoff, BatchContext, BatchHandler, Batching, CompletionError, Handlers, Job, JobError};
+use actix_job_queue::{Backoff, BatchContext, BatchHandler, Batching, CompletionError, Handlers, Job, JobError, Keep};
+
+use tokio_postgres::types::Type;
 
 use super::{full, one_worker, take_all_at_once};
 use crate::bench::{Bench, Done, Note, eventually, note, write};
@@ -97,4 +99,30 @@ async fn a_batch_is_completed_by_one_statement_without_those_that_were_taken_out
     assert_eq!(bench.error(ids[1]).await, "it is bad");
     assert_eq!(bench.notes().await, ["a", "b"]);
     running.shutdown().await;
+}
+
+/// Whatever the library's own statement calls what it has beside the handler's.
+#[actix::test]
+async fn a_statement_reads_its_own_tables_whatever_they_are_called() {
+    const NAMES: [&str; 6] = ["in_place", "kept", "mine", "moved", "removed", "written"];
+    let own = NAMES.map(|name| format!("SELECT text FROM {name}")).join(" UNION ALL ");
+    let sql = format!("INSERT INTO notes SELECT $1, string_agg(text, ' ' ORDER BY text) FROM ({own}) AS own");
+    for batch in [1, 3] {
+        let bench = Bench::with(|queue| one_worker(queue).keep_completed(Keep::during(Duration::from_secs(60)))).await;
+        for name in NAMES {
+            bench.sql(&format!("CREATE TABLE {name} AS SELECT '{name}' AS text")).await;
+        }
+        let sql = sql.clone();
+        let handler = move |jobs: Vec<Job<Note>>, ctx: BatchContext| {
+            let sql = sql.clone();
+            async move { Ok(ctx.complete_with(&sql, &[(&jobs[0].id, Type::INT8)]).await?) }
+        };
+        let running = bench.start(Handlers::new().batch("Note", full(batch), handler)).await;
+
+        let ids = bench.enqueue_notes(&["a", "b", "c"][..batch]).await;
+
+        bench.completes(ids[0]).await;
+        assert_eq!(bench.notes().await, [NAMES.join(" ")]);
+        running.shutdown().await;
+    }
 }
