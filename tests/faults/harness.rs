@@ -145,12 +145,13 @@ pub(crate) async fn waiting(client: &Client, producers: i64) {
     until(client, "the producers wait", &format!("(SELECT count(*) {waits}) = {producers}")).await;
 }
 
-/// Nobody else has asked this database anything for a while.
+/// Nobody else has asked this database anything for a while: for longer than a producer whose question went with its
+/// connection takes to look once more.
 pub(crate) async fn calm(client: &Client) {
     until(
         client,
         "the database is calm",
-        "(SELECT COALESCE(max(query_start) < clock_timestamp() - interval '400 ms', true) FROM pg_stat_activity \
+        "(SELECT COALESCE(max(query_start) < clock_timestamp() - interval '800 ms', true) FROM pg_stat_activity \
            WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid())",
     )
     .await;
