@@ -103,7 +103,7 @@ async fn a_batch_waits_for_rows_that_others_have_locked() {
     touching.batch_execute(&format!("UPDATE jobs SET priority = 7 WHERE id = {}", ids[1])).await.unwrap();
 
     probe.open(1);
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%DELETE FROM%'
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%job_queue_mine%'
                     AND datname = current_database()";
     eventually("the removal's wait", async || (bench.ask::<i64>(waits).await == 1).then_some(())).await;
     touching.commit().await.unwrap();
