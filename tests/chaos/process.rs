@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     failure::Failure,
-    worker::{ENDED, READY, ROLE, Task},
+    worker::{ENDED, READY, ROLE, STUBBORN, Task},
 };
 
 /// How long a process may take to get ready.
@@ -109,6 +109,17 @@ impl Process {
             Ok(Ok(said)) => Ok(find(&said).unwrap_or_default()),
             Ok(Err(_)) => Err(format!("worker process {} ended before it said {beginning:?}", self.pid).into()),
             Err(_) => Err(format!("worker process {} did not say {beginning:?} within {patience:?}", self.pid).into()),
+        }
+    }
+
+    /// Waits for a stubborn handler to begin, which has more to do then than is left of a process that is not heard.
+    pub(crate) async fn begins_a_stubborn_job(&self) -> Result<(), Failure> {
+        let (mut said, before) = (self.said.clone(), self.said(STUBBORN));
+        let begun = |said: &Vec<String>| said.iter().filter(|line| line.starts_with(STUBBORN)).count();
+        let another = said.wait_for(|said| begun(said) > before);
+        match tokio::time::timeout(Duration::from_secs(60), another).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(format!("worker process {} began no stubborn job", self.pid).into()),
         }
     }
 

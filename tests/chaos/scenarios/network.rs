@@ -106,6 +106,8 @@ pub(super) async fn commit<'a>(stage: &'a Stage<'a>) -> Result<Outcome, Failure>
 /// Its handlers run on meanwhile. Another has their jobs by then, so they end refused.
 pub(super) async fn dead<'a>(stage: &'a Stage<'a>) -> Result<Outcome, Failure> {
     let (mut scene, proxy) = behind_a_proxy(stage, 1, 1, LONG).await?;
+    // One of two may do without for a while.
+    scene.workers[0].begins_a_stubborn_job().await?;
     scene.fault("has a worker that nobody hears");
     proxy.set(Mode::Swallow);
     tokio::time::sleep(Duration::from_millis(scene.task.dead_after_ms * 4)).await;

@@ -18,8 +18,9 @@ use crate::{
 /// Its handlers go on where they stopped, though their jobs are others' by then.
 pub(super) async fn stopped<'a>(stage: &'a Stage<'a>) -> Result<Outcome, Failure> {
     let mut scene = Scene::begin(stage, Setup::default()).await?;
-    scene.fault("has a worker that stands still");
     let victim = stage.chance(2);
+    scene.workers[victim].begins_a_stubborn_job().await?;
+    scene.fault("has a worker that stands still");
     scene.workers[victim].signal("STOP").await?;
     tokio::time::sleep(Duration::from_millis(scene.task.dead_after_ms * 3)).await;
     scene.workers[victim].signal("CONT").await?;

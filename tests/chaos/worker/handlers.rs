@@ -8,7 +8,7 @@ use actix_job_queue::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{REFUSED, poison, say};
+use super::{REFUSED, STUBBORN, poison, say};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Entry {
@@ -81,6 +81,7 @@ async fn enter(completion: &Completion<'_>, job: &Job<Entry>) -> Result<(), JobE
 /// Goes on when the job is taken away: the most stubborn of handlers, it tries to complete what it has long lost.
 async fn stubborn(job: Job<Entry>, ctx: Context) -> Done {
     let (n, attempt) = (job.params.n, job.attempt);
+    say(&format!("{STUBBORN}{n} attempt {attempt}"));
     let task = async move {
         let done = begin(job, ctx).await;
         if let Err(error) = &done {

@@ -22,7 +22,8 @@ pub(crate) const ROLE: &str = "worker-of-the-chaos";
 /// What a worker says once it works, with the time by its clock, and with its report when it has ended in order.
 pub(crate) const READY: &str = "ready at ";
 pub(crate) const ENDED: &str = "ended: ";
-/// What it says when the completion of a stubborn handler was refused.
+/// What it says when a stubborn handler begins, and when its completion was refused.
+pub(crate) const STUBBORN: &str = "stubborn ";
 pub(crate) const REFUSED: &str = "refused ";
 
 /// The queue that everything here works on.
