@@ -1,5 +1,7 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+
 use super::{
     members::{Lifeline, MAILBOX, Members},
     producer::Demand,
@@ -17,7 +19,6 @@ use crate::{
         slots::{Place, Slots},
     },
 };
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
 /// Performs jobs on one arbiter, and asks for as many as it has room for.
 pub(crate) struct WorkerActor {

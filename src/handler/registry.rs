@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::{BatchContext, BatchHandler, Completed, Context, Handler, JobError};
 use crate::{
-    job::{RawParams, Reserved},
+    job::Reserved,
     run::{backoff::Backoff, caught::caught, gather::Batching},
 };
 
@@ -223,10 +223,10 @@ where
     H: Handler<P>,
     R: std::ops::Deref<Target = H> + Clone + 'static,
 {
-    fn perform(&self, mut job: Reserved, context: Context) -> LocalBoxFuture<'static, Result<Completed, JobError>> {
+    fn perform(&self, job: Reserved, context: Context) -> LocalBoxFuture<'static, Result<Completed, JobError>> {
         let handler = self.handler.clone();
         Box::pin(async move {
-            let params = std::mem::replace(&mut job.params, RawParams::Json(String::new())).read()?;
+            let params = job.params.read()?;
             handler.perform(job.with_params(params), context).await
         })
     }

@@ -81,7 +81,7 @@ impl<W> Seat<W> {
 mod tests {
     use std::cell::Cell;
 
-    use tokio::{sync::Semaphore, task::LocalSet};
+    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -125,66 +125,54 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[actix::test]
     async fn a_task_whose_work_is_done_does_the_next_and_no_more_are_made_than_work_at_a_time() {
-        let all = async {
-            let mut site = Site::new();
-            for round in 1..=10 {
-                (0..3).for_each(|_| site.give(false));
-                site.pass(3).await;
-                assert_eq!(site.done.get(), round * 3);
-            }
-            assert_eq!(site.crew.tasks.len(), 3);
-        };
-        LocalSet::new().run_until(all).await;
-    }
-
-    #[tokio::test]
-    async fn work_is_done_beside_work_that_does_not_end() {
-        let all = async {
-            let mut site = Site::new();
-            let never = Rc::new(Semaphore::new(0));
-            site.crew.give(Piece { gate: Rc::clone(&never), panics: false, done: Rc::clone(&site.done) });
-            for round in 1..=10 {
-                site.give(false);
-                site.pass(1).await;
-                assert_eq!(site.done.get(), round);
-            }
-        };
-        LocalSet::new().run_until(all).await;
-    }
-
-    #[tokio::test]
-    async fn work_that_panics_takes_its_task_along_and_no_other() {
-        let all = async {
-            let mut site = Site::new();
-            site.give(true);
-            site.give(false);
-            site.pass(2).await;
-            assert_eq!(site.done.get(), 1);
-
+        let mut site = Site::new();
+        for round in 1..=10 {
             (0..3).for_each(|_| site.give(false));
             site.pass(3).await;
-
-            assert_eq!(site.done.get(), 4);
-            assert_eq!(site.crew.tasks.len(), 3);
-        };
-        LocalSet::new().run_until(all).await;
+            assert_eq!(site.done.get(), round * 3);
+        }
+        assert_eq!(site.crew.tasks.len(), 3);
     }
 
-    #[tokio::test]
-    async fn a_crew_that_is_dropped_lets_go_of_what_it_is_at() {
-        let all = async {
-            let mut site = Site::new();
-            (0..3).for_each(|_| site.give(false));
+    #[actix::test]
+    async fn work_is_done_beside_work_that_does_not_end() {
+        let mut site = Site::new();
+        let never = Rc::new(Semaphore::new(0));
+        site.crew.give(Piece { gate: Rc::clone(&never), panics: false, done: Rc::clone(&site.done) });
+        for round in 1..=10 {
+            site.give(false);
             site.pass(1).await;
-            let done = Rc::clone(&site.done);
+            assert_eq!(site.done.get(), round);
+        }
+    }
 
-            drop(site);
-            tokio::task::yield_now().await;
+    #[actix::test]
+    async fn work_that_panics_takes_its_task_along_and_no_other() {
+        let mut site = Site::new();
+        site.give(true);
+        site.give(false);
+        site.pass(2).await;
+        assert_eq!(site.done.get(), 1);
 
-            assert_eq!(Rc::strong_count(&done), 1);
-        };
-        LocalSet::new().run_until(all).await;
+        (0..3).for_each(|_| site.give(false));
+        site.pass(3).await;
+
+        assert_eq!(site.done.get(), 4);
+        assert_eq!(site.crew.tasks.len(), 3);
+    }
+
+    #[actix::test]
+    async fn a_crew_that_is_dropped_lets_go_of_what_it_is_at() {
+        let mut site = Site::new();
+        (0..3).for_each(|_| site.give(false));
+        site.pass(1).await;
+        let done = Rc::clone(&site.done);
+
+        drop(site);
+        tokio::task::yield_now().await;
+
+        assert_eq!(Rc::strong_count(&done), 1);
     }
 }

@@ -83,9 +83,7 @@ impl Store {
         planned: Planned<'_>,
         jobs: &[NewJob],
     ) -> Result<Vec<i64>, DatabaseError> {
-        let ids = self.insert(client, planned, jobs).await?;
-        ids.iter().for_each(|id| self.tell(*id, None, 0, &Happened::Enqueued));
-        Ok(ids)
+        Ok(self.enqueued(self.insert(client, planned, jobs).await?))
     }
 
     async fn insert<C: GenericClient + Sync>(
@@ -111,9 +109,12 @@ impl Store {
     ) -> Result<Vec<i64>, DatabaseError> {
         let columns = Columns::new(jobs, self.kind);
         let rows = plans.query(client, &self.sql.enqueue_together, &columns.parameters()).await;
-        let ids = self.ids(rows, &format!("enqueue {} jobs together", jobs.len()))?;
+        Ok(self.enqueued(self.ids(rows, &format!("enqueue {} jobs together", jobs.len()))?))
+    }
+
+    fn enqueued(&self, ids: Vec<i64>) -> Vec<i64> {
         ids.iter().for_each(|id| self.tell(*id, None, 0, &Happened::Enqueued));
-        Ok(ids)
+        ids
     }
 
     async fn insert_one<C: GenericClient + Sync>(

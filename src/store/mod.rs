@@ -112,8 +112,13 @@ impl Lease {
 }
 
 /// As the statements take them.
-fn unzip(jobs: impl Iterator<Item = Lease>) -> (Vec<i64>, Vec<i64>) {
+pub(crate) fn unzip(jobs: impl Iterator<Item = Lease>) -> (Vec<i64>, Vec<i64>) {
     jobs.map(|job| (job.id, job.lease)).unzip()
+}
+
+/// As a row tells of many.
+fn zip(ids: Vec<i64>, leases: Vec<i64>) -> impl Iterator<Item = Lease> {
+    ids.into_iter().zip(leases).map(|(id, lease)| Lease { id, lease })
 }
 
 /// A time from the database, which may have passed already.

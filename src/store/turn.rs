@@ -8,7 +8,7 @@ use std::{
 use postgres_types::{ToSql, Type};
 use tokio_postgres::Row;
 
-use super::{Lease, Settlement, Store, seconds, settle::in_order, unzip};
+use super::{Lease, Settlement, Store, seconds, settle::in_order, unzip, zip};
 use crate::{database::Lane, error::DatabaseError, logs, run::node::Node, text::Cause};
 
 /// A job that this process performs from now on.
@@ -119,15 +119,14 @@ pub(crate) fn missed(done: &[Lease], row: &Row) -> Vec<Lease> {
     let Some(ids) = row.get::<_, Option<Vec<i64>>>("removed") else {
         return Vec::new();
     };
-    let removed: HashSet<_> = ids.into_iter().zip(row.get::<_, Vec<i64>>("removed_leases")).collect();
-    done.iter().filter(|job| !removed.contains(&(job.id, job.lease))).copied().collect()
+    let removed: HashSet<_> = zip(ids, row.get("removed_leases")).collect();
+    done.iter().filter(|job| !removed.contains(job)).copied().collect()
 }
 
 /// Which jobs a turn started.
 pub(crate) fn started(row: &Row) -> Vec<Started> {
-    let leases = row.get::<_, Vec<i64>>("started").into_iter().zip(row.get::<_, Vec<i64>>("leases"));
+    let leases = zip(row.get("started"), row.get("leases"));
     let attempts = row.get::<_, Vec<i32>>("attempts").into_iter().zip(row.get::<_, Vec<Option<f64>>>("waits"));
-    let started =
-        |((id, lease), (attempt, waited))| Started { lease: Lease { id, lease }, attempt, waited: seconds(waited) };
+    let started = |(lease, (attempt, waited))| Started { lease, attempt, waited: seconds(waited) };
     leases.zip(attempts).map(started).collect()
 }

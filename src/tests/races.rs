@@ -10,7 +10,7 @@ use postgres_types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient};
 
 use super::{MINUTE, Table, hold_up, let_go, node, until_held_up};
-use crate::store::{Lease, Onward, Settlement, Take, missed, started};
+use crate::store::{Lease, Onward, Settlement, Take, missed, started, unzip};
 
 /// What can be done to a job, as the library does it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -130,8 +130,8 @@ async fn prepare(table: &Table, stage: Stage, dead: bool) -> Lease {
 
 /// Runs a turn, or what a test has made of it; the jobs that were removed or started.
 async fn turn(client: &impl GenericClient, sql: &str, done: &[Lease], wanted: &[Lease], node: i64) -> Vec<i64> {
-    let columns = |jobs: &[Lease]| jobs.iter().map(|job| (job.id, job.lease)).unzip::<_, _, Vec<_>, Vec<_>>();
-    let ((done_ids, done_leases), (ids, leases)) = (columns(done), columns(wanted));
+    let (done_ids, done_leases) = unzip(done.iter().copied());
+    let (ids, leases) = unzip(wanted.iter().copied());
     let timeouts = vec![300_f64; ids.len()];
     let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
         (&done_ids, Type::INT8_ARRAY),
@@ -149,7 +149,7 @@ async fn turn(client: &impl GenericClient, sql: &str, done: &[Lease], wanted: &[
 
 /// Removes a batch; the ids of those that were removed, in their order.
 async fn remove_batch(client: &impl GenericClient, sql: &str, jobs: &[Lease]) -> Vec<i64> {
-    let (ids, leases): (Vec<_>, Vec<_>) = jobs.iter().map(|job| (job.id, job.lease)).unzip();
+    let (ids, leases) = unzip(jobs.iter().copied());
     let rows = client.query_typed(sql, &[(&ids, Type::INT8_ARRAY), (&leases, Type::INT8_ARRAY)]).await;
     let mut removed: Vec<_> = rows.expect("the statement runs").iter().map(|row| row.get("id")).collect();
     removed.sort_unstable();

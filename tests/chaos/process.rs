@@ -115,8 +115,7 @@ impl Process {
     /// Waits for a stubborn handler to begin, which has more to do then than is left of a process that is not heard.
     pub(crate) async fn begins_a_stubborn_job(&self) -> Result<(), Failure> {
         let (mut said, before) = (self.said.clone(), self.said(STUBBORN));
-        let begun = |said: &Vec<String>| said.iter().filter(|line| line.starts_with(STUBBORN)).count();
-        let another = said.wait_for(|said| begun(said) > before);
+        let another = said.wait_for(|said| count(said, STUBBORN) > before);
         match tokio::time::timeout(Duration::from_secs(60), another).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(format!("worker process {} began no stubborn job", self.pid).into()),
@@ -125,7 +124,7 @@ impl Process {
 
     /// So many lines that begin so were said.
     pub(crate) fn said(&self, beginning: &str) -> usize {
-        self.said.borrow().iter().filter(|line| line.starts_with(beginning)).count()
+        count(&self.said.borrow(), beginning)
     }
 
     /// Sends it `STOP`, `CONT`, `TERM` or another signal.
@@ -160,4 +159,8 @@ pub(crate) async fn send(signal: &str, pid: u32) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(format!("process {pid} is gone").into()),
     }
+}
+
+fn count(said: &[String], beginning: &str) -> usize {
+    said.iter().filter(|line| line.starts_with(beginning)).count()
 }

@@ -22,10 +22,7 @@ pub(crate) fn new_job(n: u64, at: Option<u64>) -> Result<NewJob, Failure> {
 /// So many callers enqueue one job a commit, each by a connection of its own unless they send messages.
 pub(crate) async fn one_by_one(task: &Task, callers: u32, door: Door, stage: &Stage) -> Result<(), Failure> {
     let queue = queue(task).await?;
-    let mut entries = Vec::new();
-    for _ in 0..callers {
-        entries.push(Entry::new(&queue, task, door).await?);
-    }
+    let entries = try_join_all((0..callers).map(|_| Entry::new(&queue, task, door))).await?;
     stage.ready().await;
     stage.tally.begin();
     let next = Cell::new(0);

@@ -9,7 +9,6 @@ use std::{
 };
 
 use actix_job_queue::{Backoff, BatchContext, BatchHandler, Batching, CompletionError, Handlers, Job, JobError, Keep};
-
 use tokio_postgres::types::Type;
 
 use super::{full, one_worker, take_all_at_once};
