@@ -143,10 +143,10 @@ impl ProducerActor {
         }
         self.claiming = true;
         self.again = false;
-        self.rush.claims();
+        let began = Instant::now();
+        self.rush.claims(began);
         self.waiting.stir();
         let shared = Arc::clone(&self.shared);
-        let began = Instant::now();
         let onward = self.progress.next(began);
         // It brings nothing, so the next one follows at once.
         let wanted = if onward.as_ref().is_some_and(Onward::is_blind) { 0 } else { wanted };
@@ -222,7 +222,7 @@ impl ProducerActor {
         if full {
             self.claim(ctx);
         } else if self.demands.total() > 0
-            && let Some(pause) = self.rush.after_short_claim(found, took)
+            && let Some(pause) = self.rush.after_short_claim(found, took, Instant::now())
         {
             // Where all are busy, those that become free look at once.
             self.look_after(pause, ctx);

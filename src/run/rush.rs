@@ -1,8 +1,10 @@
-//! When a producer looks by itself for a while, since announcements come faster than it can follow them.
+//! When a producer looks by itself for a while, since announcements come faster than is worth a claim each.
 
 use std::time::Duration;
 
-/// Whether jobs come in such a rush that each claim is overtaken by the next announcement.
+use tokio::time::Instant;
+
+/// Whether jobs come in such a rush that claims take more than half of the time, or are overtaken by the next announcement.
 ///
 /// An announcement costs: its commit holds PostgreSQL's lock for notifications through its flush, so inserts that are
 /// announced wait for each other, and each wakes a claim for the few jobs of one commit. A producer that would claim again
@@ -10,14 +12,16 @@ use std::time::Duration;
 /// It is on its own then, so it must look; once that brings next to nothing, it waits for announcements again.
 #[derive(Debug, Default)]
 pub(crate) struct Rush {
-    /// Something was announced that the claim under way may not have seen.
-    announced: bool,
-    /// So many claims in a row were overtaken.
-    overtaken: u32,
+    /// When the last claim ended that found all there was, and how long it took.
+    last: Option<(Instant, Duration)>,
+    /// The claim under way began sooner after the last than that took, or something was announced that it may not have seen.
+    pressed: bool,
+    /// So many claims in a row were pressed.
+    row: u32,
 }
 
 /// So many claims in a row make it a rush: more than a few inserts that happen to come close together.
-const OVERTAKEN: u32 = 8;
+const RUSH: u32 = 8;
 
 /// Looks that bring fewer jobs than this are better announced.
 const ENOUGH: usize = 2;
@@ -27,24 +31,25 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 
 impl Rush {
     /// A claim begins.
-    pub(crate) fn claims(&mut self) {
-        self.announced = false;
+    pub(crate) fn claims(&mut self, now: Instant) {
+        self.pressed = self.last.is_some_and(|(ended, took)| now.saturating_duration_since(ended) < took);
     }
 
     pub(crate) fn announced(&mut self) {
-        self.announced = true;
+        self.pressed = true;
     }
 
     /// After a claim that took so long, brought so many jobs and found no more: after how long to look again without
     /// being told, or none to be told.
-    pub(crate) fn after_short_claim(&mut self, jobs: usize, took: Duration) -> Option<Duration> {
-        self.overtaken = match self.overtaken {
-            OVERTAKEN if jobs >= ENOUGH => OVERTAKEN,
-            ..OVERTAKEN if self.announced => self.overtaken + 1,
+    pub(crate) fn after_short_claim(&mut self, jobs: usize, took: Duration, now: Instant) -> Option<Duration> {
+        self.last = Some((now, took));
+        self.row = match self.row {
+            RUSH if jobs >= ENOUGH => RUSH,
+            ..RUSH if self.pressed => self.row + 1,
             _ => 0,
         };
         // Half of the time goes into claims, unless they are slow.
-        (self.overtaken == OVERTAKEN).then(|| took.clamp(PAUSE.0, PAUSE.1))
+        (self.row == RUSH).then(|| took.clamp(PAUSE.0, PAUSE.1))
     }
 }
 
@@ -54,47 +59,83 @@ mod tests {
 
     const TOOK: Duration = Duration::from_millis(2);
 
-    impl Rush {
-        /// A claim that was overtaken, or not.
-        fn claimed(&mut self, jobs: usize, overtaken: bool, took: Duration) -> Option<Duration> {
-            self.claims();
-            if overtaken {
-                self.announced();
-            }
-            self.after_short_claim(jobs, took)
-        }
+    /// Claims by a clock of their own.
+    struct Claims {
+        rush: Rush,
+        now: Instant,
     }
 
-    fn rushing() -> Rush {
-        let mut rush = Rush::default();
-        (1..OVERTAKEN).for_each(|_| assert_eq!(rush.claimed(1, true, TOOK), None));
-        assert_eq!(rush.claimed(1, true, TOOK), Some(TOOK));
-        rush
+    impl Claims {
+        fn new() -> Self {
+            Self { rush: Rush::default(), now: Instant::now() }
+        }
+
+        fn rushing() -> Self {
+            let mut claims = Self::new();
+            (1..RUSH).for_each(|_| assert_eq!(claims.overtaken(1), None));
+            assert_eq!(claims.overtaken(1), Some(TOOK));
+            claims
+        }
+
+        /// A claim that began so long after the one before, and was overtaken or not.
+        fn claim(&mut self, jobs: usize, after: Duration, overtaken: bool, took: Duration) -> Option<Duration> {
+            self.now += after;
+            self.rush.claims(self.now);
+            if overtaken {
+                self.rush.announced();
+            }
+            self.now += took;
+            self.rush.after_short_claim(jobs, took, self.now)
+        }
+
+        fn overtaken(&mut self, jobs: usize) -> Option<Duration> {
+            self.claim(jobs, 10 * TOOK, true, TOOK)
+        }
+
+        fn soon(&mut self, jobs: usize) -> Option<Duration> {
+            self.claim(jobs, TOOK / 2, false, TOOK)
+        }
+
+        fn calm(&mut self, jobs: usize) -> Option<Duration> {
+            self.claim(jobs, TOOK, false, TOOK)
+        }
     }
 
     #[test]
     fn claims_that_are_overtaken_again_and_again_are_a_rush_until_they_bring_next_to_nothing() {
-        let mut rush = rushing();
-        assert_eq!(rush.claimed(ENOUGH, false, TOOK), Some(TOOK), "nobody announces anything now");
+        let mut claims = Claims::rushing();
+        assert_eq!(claims.calm(ENOUGH), Some(TOOK), "nobody announces anything now");
 
-        assert_eq!(rush.claimed(ENOUGH - 1, false, TOOK), None);
-        assert_eq!(rush.claimed(100, true, TOOK), None, "it begins anew");
+        assert_eq!(claims.calm(ENOUGH - 1), None);
+        assert_eq!(claims.overtaken(100), None, "it begins anew");
     }
 
     #[test]
-    fn one_claim_that_nothing_overtakes_is_no_rush() {
-        let mut rush = Rush::default();
-        (1..OVERTAKEN).for_each(|_| assert_eq!(rush.claimed(5, true, TOOK), None));
+    fn claims_that_take_more_than_half_of_the_time_are_a_rush_and_others_are_none() {
+        let mut claims = Claims::new();
+        assert_eq!(claims.calm(20), None, "there is none that it could have followed soon");
+        (1..RUSH).for_each(|_| assert_eq!(claims.soon(20), None));
+        assert_eq!(claims.soon(20), Some(TOOK));
 
-        assert_eq!(rush.claimed(5, false, TOOK), None);
-        assert_eq!(rush.claimed(5, true, TOOK), None);
+        let mut claims = Claims::new();
+        (0..10 * RUSH).for_each(|_| assert_eq!(claims.calm(20), None));
+    }
+
+    #[test]
+    fn one_claim_that_nothing_presses_is_no_rush() {
+        let mut claims = Claims::new();
+        (1..RUSH).for_each(|_| assert_eq!(claims.overtaken(5), None));
+
+        assert_eq!(claims.calm(5), None);
+        assert_eq!(claims.overtaken(5), None);
     }
 
     #[test]
     fn no_job_waits_for_a_slow_claim_to_be_worth_it() {
         for (took, pause) in [(0, 1), (2, 2), (1_000, 3)] {
             let pause = Duration::from_millis(pause);
-            assert_eq!(rushing().claimed(ENOUGH, false, Duration::from_millis(took)), Some(pause));
+            let took = Duration::from_millis(took);
+            assert_eq!(Claims::rushing().claim(ENOUGH, TOOK, false, took), Some(pause));
         }
     }
 }
