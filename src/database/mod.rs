@@ -221,6 +221,11 @@ impl Database {
         self.inner.connect.get(lane, attempted).await
     }
 
+    /// Whether somebody waits for a connection for completions and callers: they are all lent out.
+    pub(crate) fn is_short(&self) -> bool {
+        self.inner.connect.is_short()
+    }
+
     /// Has plans kept from now on, as a listener does once it has heard that sessions stay with their connections.
     #[cfg(test)]
     pub(crate) fn trust_sessions(&self) {

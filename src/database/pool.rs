@@ -8,7 +8,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -110,6 +110,8 @@ pub(crate) type Listening = (Client, BoxStream<'static, Result<AsyncMessage, Err
 pub(crate) trait Connect: Send + Sync {
     /// A connection, waited for no longer than the pool's time-out.
     fn get(&self, lane: Lane, attempted: &str) -> BoxFuture<'_, Result<Connection, DatabaseError>>;
+    /// Whether somebody waits for a connection for completions and callers.
+    fn is_short(&self) -> bool;
     /// Connects once and lets go: a pool would try again for as long as it may before it says what is wrong.
     fn look(&self) -> BoxFuture<'_, Result<(), DatabaseError>>;
     /// A new connection for LISTEN.
@@ -139,6 +141,8 @@ trait Pooled: Send {
 /// The pools and the way to a connection for LISTEN.
 pub(crate) struct Pools<T: Tls> {
     work: PoolOfLane<T>,
+    /// So many wait for a connection of it.
+    waiting: AtomicUsize,
     control: PoolOfLane<T>,
     heartbeat: PoolOfLane<T>,
     era: Era,
@@ -204,7 +208,18 @@ impl<T: Tls> Pools<T> {
         // bb8 spawns its reaper on the runtime that is entered here.
         let _entered = io.enter();
         let (work, control, heartbeat) = (build(size), build(CONTROL_CONNECTIONS), build(1));
-        Self { work, control, heartbeat, era, timeout, listen, same_address, sessions_trusted, io: io.clone() }
+        Self {
+            work,
+            waiting: AtomicUsize::new(0),
+            control,
+            heartbeat,
+            era,
+            timeout,
+            listen,
+            same_address,
+            sessions_trusted,
+            io: io.clone(),
+        }
     }
 }
 
@@ -217,6 +232,7 @@ impl<T: Tls> Connect for Pools<T> {
                 Lane::Control => &self.control,
                 Lane::Heartbeat => &self.heartbeat,
             };
+            let _waiting = matches!(lane, Lane::Work).then(|| Waiting::new(&self.waiting));
             loop {
                 let mut getting = pin!(pool.get_owned());
                 // Polled there, it spawns there what opens a connection: not among what handlers spawn, which may block it.
@@ -242,6 +258,10 @@ impl<T: Tls> Connect for Pools<T> {
                 }
             }
         })
+    }
+
+    fn is_short(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     fn look(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
@@ -286,6 +306,22 @@ impl<T: Tls> Connect for Pools<T> {
 
     fn distrust(&self) {
         self.era.0.send_modify(|era| *era += 1);
+    }
+}
+
+/// Somebody who waits, until this is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@ mod lately;
 mod model;
 mod notifications;
 mod plans;
+mod pool;
 mod progress;
 mod races;
 mod transitions;
