@@ -38,7 +38,8 @@ WITH {pauses}, unseen AS MATERIALIZED (
      ORDER BY priority, schedule, id
 ), before AS MATERIALIZED (
     SELECT COALESCE(pg_stat_get_xact_tuples_returned(to_regclass($6)), 0)
-           {lazily} AS walked
+           {lazily} AS walked,
+           COALESCE(pg_stat_get_xact_blocks_fetched(to_regclass($6)), 0) AS pages
 ), picked AS MATERIALIZED (
     SELECT job.*
       FROM ranges
@@ -114,11 +115,13 @@ SELECT next.due_in,
        ARRAY(SELECT id FROM remaining ORDER BY priority) AS remaining_ids,
        CASE WHEN (SELECT count(*) FROM claimed) >= 0
             THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END AS walked,
+       CASE WHEN (SELECT count(*) FROM claimed) >= 0
+            THEN pg_stat_get_xact_blocks_fetched(to_regclass($6)) - (SELECT pages FROM before) END AS pages,
        (SELECT kinds FROM pauses) IS NOT NULL AS paused,
        (SELECT count(*) FROM picked) > (SELECT count(*) FROM claimed) AS moved,
        claimed.*
   FROM next CROSS JOIN writers LEFT JOIN claimed ON false
  UNION ALL
 -- The jobs come in no order, as those of a claim do.
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed.*
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, claimed.*
   FROM claimed

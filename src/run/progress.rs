@@ -9,7 +9,8 @@ use crate::store::{Claim, Onward, Place};
 
 /// Whether claims walk over the index entries of jobs long gone, and the way around those.
 ///
-/// While any transaction may still see the jobs that were claimed, their entries stay in front of all others.
+/// While any transaction may still see the jobs that were claimed, their entries stay in front of all others, and the
+/// pages that were theirs until a vacuum comes by.
 /// Claims that walk far more than they bring go on from a [`Course`]. A claim from the beginning looks from
 /// time to time whether this is needed still; it finds too what somebody put before the course by an UPDATE of
 /// their own. A process begins as if it were needed: what others have left behind is walked over once then.
@@ -29,6 +30,9 @@ pub(crate) struct Progress {
 
 /// Entries that nobody minds walking over.
 const TOLERANCE: u64 = 1_000;
+
+/// A page takes as long as so many entries, however few of its entries count.
+const PAGE: u64 = 10;
 
 /// A claim from the beginning comes no more often than this.
 const BEGINNING: Duration = Duration::from_secs(1);
@@ -70,7 +74,7 @@ impl Progress {
         let course = self.course.get_or_insert_default();
         let had_places = course.has_places();
         course.walked(reached, priorities, sight);
-        self.vain = if had_places && claim.walked > self.walked { self.vain + 1 } else { 0 };
+        self.vain = if had_places && length(claim) > self.walked { self.vain + 1 } else { 0 };
         if self.vain >= VAIN.0 {
             (self.course, self.vain, self.helpless) = (None, 0, Some(now + VAIN.1));
         }
@@ -81,13 +85,14 @@ impl Progress {
 
     fn walked_from_the_beginning(&mut self, claim: &Claim, began: Instant, now: Instant) {
         let brought = u64::try_from(claim.jobs.len()).unwrap_or(u64::MAX);
-        let long = claim.walked > self.tolerance.saturating_add(brought.saturating_mul(10));
+        let walked = length(claim);
+        let long = walked > self.tolerance.saturating_add(brought.saturating_mul(10));
         if !long {
             self.course = None;
         } else if self.helpless.is_none_or(|until| until <= now) {
             self.course.get_or_insert_default();
         }
-        self.walked = claim.walked;
+        self.walked = walked;
         self.beginning = Some(now + rest_after(now - began).max(BEGINNING));
     }
 
@@ -96,6 +101,11 @@ impl Progress {
         self.course.as_ref()?;
         self.beginning.map(|due| due.saturating_duration_since(now))
     }
+}
+
+/// How long a claim's walk was, in entries.
+fn length(claim: &Claim) -> u64 {
+    claim.walked.saturating_add(claim.pages.saturating_mul(PAGE))
 }
 
 #[cfg(test)]
@@ -130,7 +140,7 @@ mod tests {
             params: crate::job::RawParams::Json("{}".into()),
             began: None,
         };
-        Claim { jobs: vec![job; jobs], due_in: None, walked, paused: false, moved: false, sight }
+        Claim { jobs: vec![job; jobs], due_in: None, walked, pages: 0, paused: false, moved: false, sight }
     }
 
     #[test]
@@ -166,6 +176,15 @@ mod tests {
         assert!(progress.next(now).is_some());
         progress.claimed(100, &claim(0, 900, None), now, now);
         assert_eq!((progress.next(now), progress.beginning_in(now)), (None, None));
+    }
+
+    #[test]
+    fn pages_without_an_entry_that_counts_make_a_walk_long_too() {
+        for (pages, long) in [(180, false), (200, true)] {
+            let (mut progress, now) = (Progress::default(), Instant::now());
+            progress.claimed(100, &Claim { pages, ..claim(100, 101, None) }, now, now);
+            assert_eq!(progress.next(now).is_some(), long);
+        }
     }
 
     #[test]

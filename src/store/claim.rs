@@ -33,6 +33,8 @@ pub(crate) struct Claim {
     pub(crate) due_in: Option<Duration>,
     /// How many index entries were walked, those of jobs long gone among them.
     pub(crate) walked: u64,
+    /// On how many pages of the index. Entries that are known to be dead are passed over uncounted, but their pages are read.
+    pub(crate) pages: u64,
     /// Something of the queue is paused: nobody tells when it is no longer, where there are no notifications.
     pub(crate) paused: bool,
     /// Somebody changed a job while it was being claimed, so it was left.
@@ -220,10 +222,12 @@ fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Op
     };
     let mut jobs: Vec<_> = rows.iter().filter_map(job).collect();
     jobs.sort_unstable_by_key(|job| (job.priority, job.schedule, job.id));
+    let counted = |what| whole.get::<_, Option<i64>>(what).map_or(0, i64::unsigned_abs);
     Claim {
         jobs,
         due_in: seconds(whole.get("due_in")),
-        walked: whole.get::<_, Option<i64>>("walked").map_or(0, i64::unsigned_abs),
+        walked: counted("walked"),
+        pages: counted("pages"),
         paused: whole.get("paused"),
         moved: whole.get("moved"),
         sight: sight(whole),
