@@ -99,7 +99,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
     Workload {
         name: "flat-horizon",
-        about: "the last tenth of many jobs beside the first, while one transaction stays open",
+        about: "the last tenth of many jobs beside the first, while one transaction stays open, and without",
         run: |bench, field| Box::pin(held::run_horizon(bench, field)),
     },
     Workload {
