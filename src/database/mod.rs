@@ -221,7 +221,7 @@ impl Database {
         self.inner.connect.get(lane, attempted).await
     }
 
-    /// Whether somebody waits for a connection for completions and callers: they are all lent out.
+    /// Whether as many wait for a connection for completions and callers as there are: whoever asks now waits for long.
     pub(crate) fn is_short(&self) -> bool {
         self.inner.connect.is_short()
     }

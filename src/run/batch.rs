@@ -6,7 +6,7 @@ use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 
 use super::reply::{Alarm, Reply, reply};
 
-/// Requests that share statements. A lone one waits for nothing; a thousand at once share a commit.
+/// Requests that share statements. A lone one waits for nothing, unless it may linger; a thousand at once share a commit.
 #[derive(Debug)]
 pub(crate) struct Batcher<T, R> {
     requests: mpsc::UnboundedSender<(T, Reply<R>)>,
@@ -18,7 +18,8 @@ impl<T, R> Clone for Batcher<T, R> {
     }
 }
 
-/// A batch that waits for company does so for as long at most, and looks so often whether it may go on waiting.
+/// A batch that waits for company does so for as long at most, and looks so often whether more come and whether it may go on
+/// waiting.
 const LINGERS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(1));
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
@@ -54,10 +55,15 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
                 {
                     // To be woken for each that comes would cost more than it saves.
                     tokio::time::sleep(LINGERS.1).await;
+                    let before = gathered.len();
                     while gathered.len() < most
                         && let Ok(request) = inbox.try_recv()
                     {
                         gathered.push(request);
+                    }
+                    if gathered.len() == before {
+                        // Who came alone would wait for nobody.
+                        break;
                     }
                 }
                 let (batch, waiting): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
@@ -142,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_lingers_for_nobody_who_may_not() {
+    async fn a_batch_lingers_no_more_once_somebody_came_who_may_not() {
         let looks = Arc::<AtomicUsize>::default();
         let batcher = lingering(&looks);
         assert_eq!(first_and_others(&batcher, 0, &[1]).await, [1, 1]);

@@ -66,7 +66,7 @@ impl From<Settlement> for Answer {
 
 impl Desk {
     pub(crate) fn open(store: &Store, node: &Arc<Node>, reservation_timeout: Duration, io: &Handle) -> Self {
-        // Where handlers wait for a connection, those that are started would too, so they may as well share a commit.
+        // Where so many wait for a connection, those that are started would too, so they may as well share a commit.
         let database = store.database.clone();
         let may_linger = move |ask: &Ask| matches!(ask, Ask::Start(..)) && database.is_short();
         let turns = Batcher::lingering(io, MOST, may_linger, {

@@ -14,8 +14,10 @@ use tokio::time::Instant;
 pub(crate) struct Rush {
     /// When the last claim ended that found all there was, and how long it took.
     last: Option<(Instant, Duration)>,
-    /// The claim under way began sooner after the last than that took, or something was announced that it may not have seen.
-    pressed: bool,
+    /// The claim under way began sooner after the last than that took.
+    soon: bool,
+    /// Something was announced that the claim under way may not have seen.
+    announced: bool,
     /// So many claims in a row were pressed.
     row: u32,
 }
@@ -32,11 +34,12 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 impl Rush {
     /// A claim begins.
     pub(crate) fn claims(&mut self, now: Instant) {
-        self.pressed = self.last.is_some_and(|(ended, took)| now.saturating_duration_since(ended) < took);
+        self.announced = false;
+        self.soon = self.last.is_some_and(|(ended, took)| now.saturating_duration_since(ended) < took);
     }
 
     pub(crate) fn announced(&mut self) {
-        self.pressed = true;
+        self.announced = true;
     }
 
     /// After a claim that took so long, brought so many jobs and found no more: after how long to look again without
@@ -45,7 +48,8 @@ impl Rush {
         self.last = Some((now, took));
         self.row = match self.row {
             RUSH if jobs >= ENOUGH => RUSH,
-            ..RUSH if self.pressed => self.row + 1,
+            // What follows soon may do so for other reasons than jobs: whoever comes to rest looks again and again.
+            ..RUSH if self.announced || self.soon && jobs >= ENOUGH => self.row + 1,
             _ => 0,
         };
         // Half of the time goes into claims, unless they are slow.
@@ -119,6 +123,14 @@ mod tests {
 
         let mut claims = Claims::new();
         (0..10 * RUSH).for_each(|_| assert_eq!(claims.calm(20), None));
+    }
+
+    #[test]
+    fn claims_in_quick_succession_that_bring_next_to_nothing_are_no_rush() {
+        for jobs in 0..ENOUGH {
+            let mut claims = Claims::new();
+            (0..10 * RUSH).for_each(|_| assert_eq!(claims.soon(jobs), None));
+        }
     }
 
     #[test]

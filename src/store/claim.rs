@@ -33,7 +33,8 @@ pub(crate) struct Claim {
     pub(crate) due_in: Option<Duration>,
     /// How many index entries were walked, those of jobs long gone among them.
     pub(crate) walked: u64,
-    /// On how many pages of the index. Entries that are known to be dead are passed over uncounted, but their pages are read.
+    /// How often a page of the index was fetched for it. Entries that are known to be dead are passed over uncounted, but
+    /// their pages are read.
     pub(crate) pages: u64,
     /// Something of the queue is paused: nobody tells when it is no longer, where there are no notifications.
     pub(crate) paused: bool,

@@ -6,7 +6,7 @@ use super::support::TestDb;
 use crate::{DatabaseOptions, database::Lane};
 
 #[actix::test]
-async fn a_pool_is_short_as_long_as_somebody_waits_for_its_connections() {
+async fn a_pool_is_short_as_long_as_each_of_its_connections_is_waited_for() {
     let db = TestDb::new().await;
     let database = DatabaseOptions::new().pool_size(1).connect(&db.url()).await.unwrap();
     let lent = database.get(Lane::Work, "keep it").await.unwrap();
