@@ -223,7 +223,9 @@ impl Database {
 
     /// Whether as many wait for a connection for completions and callers as there are: whoever asks now waits for long.
     pub(crate) fn is_short(&self) -> bool {
-        self.inner.connect.is_short()
+        // No pool is smaller than one.
+        let size = usize::try_from(self.inner.pool_size.max(1)).unwrap_or(usize::MAX);
+        self.inner.connect.waiting() >= size
     }
 
     /// Has plans kept from now on, as a listener does once it has heard that sessions stay with their connections.

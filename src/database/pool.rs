@@ -110,8 +110,8 @@ pub(crate) type Listening = (Client, BoxStream<'static, Result<AsyncMessage, Err
 pub(crate) trait Connect: Send + Sync {
     /// A connection, waited for no longer than the pool's time-out.
     fn get(&self, lane: Lane, attempted: &str) -> BoxFuture<'_, Result<Connection, DatabaseError>>;
-    /// Whether as many wait for a connection for completions and callers as there are: whoever asks now waits for long.
-    fn is_short(&self) -> bool;
+    /// How many ask for a connection for completions and callers and have none yet.
+    fn waiting(&self) -> usize;
     /// Connects once and lets go: a pool would try again for as long as it may before it says what is wrong.
     fn look(&self) -> BoxFuture<'_, Result<(), DatabaseError>>;
     /// A new connection for LISTEN.
@@ -141,9 +141,8 @@ trait Pooled: Send {
 /// The pools and the way to a connection for LISTEN.
 pub(crate) struct Pools<T: Tls> {
     work: PoolOfLane<T>,
-    /// So many ask for a connection of it, which has so many.
+    /// So many ask for a connection of it.
     waiting: AtomicUsize,
-    size: usize,
     control: PoolOfLane<T>,
     heartbeat: PoolOfLane<T>,
     era: Era,
@@ -212,7 +211,6 @@ impl<T: Tls> Pools<T> {
         Self {
             work,
             waiting: AtomicUsize::new(0),
-            size: usize::try_from(size).unwrap_or(usize::MAX),
             control,
             heartbeat,
             era,
@@ -262,8 +260,8 @@ impl<T: Tls> Connect for Pools<T> {
         })
     }
 
-    fn is_short(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) >= self.size
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn look(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {

@@ -18,7 +18,7 @@ pub(crate) struct Rush {
     soon: bool,
     /// Something was announced that the claim under way may not have seen.
     announced: bool,
-    /// So many claims in a row were pressed.
+    /// So many claims in a row were overtaken, or came soon and brought something.
     row: u32,
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn run_horizon(bench: &Bench, field: &Field<'_>) -> Outcome {
         if *held {
             holder.batch_execute(LOOK).await?;
         }
-        bench.progress.step(&format!("round {round} of {rounds}, {duty}{}", named(*held)));
+        bench.progress.step(&format!("round {round} of {rounds}, {}", named(duty, *held)));
         let mut child = Child::start(&task(field, "jobs", jobs, (*duty).clone())).await?;
         child.go().await?;
         let report = child.until_or(jobs, limit, &bench.progress).await?;
@@ -49,19 +49,19 @@ pub(super) async fn run_horizon(bench: &Bench, field: &Field<'_>) -> Outcome {
     .await?;
     let mut figures = Vec::new();
     for ((duty, held), series) in contenders.iter().zip(&series) {
+        let (bare, duty) = (matches!(duty, Duty::BareDrain { .. }), named(duty, *held));
         let reached = series.spread(REACHED)?.min;
-        let case = format!("{duty}{}, last tenth of {reached:.0} jobs / first tenth of {jobs}", named(*held));
+        let case = format!("{duty}, last tenth of {reached:.0} jobs / first tenth of {jobs}");
         let (last, first) = (series.named(LAST, RATE)?, series.named(FIRST, RATE)?);
         let figure = Figure::beside(case, RATE, &last, &first)?;
-        let bare = matches!(duty, Duty::BareDrain { .. });
         figures.push(if bare { figure } else { figure.asked(Ask::RatioAtLeast(0.8)) });
-        figures.push(Figure::of(format!("{duty}{}, within {limit:?}", named(*held)), REACHED, series)?);
+        figures.push(Figure::of(format!("{duty}, within {limit:?}"), REACHED, series)?);
     }
     Ok(figures)
 }
 
-fn named(held: bool) -> &'static str {
-    if held { "" } else { ", no transaction" }
+fn named(duty: &Duty, held: bool) -> String {
+    if held { duty.to_string() } else { format!("{duty}, no transaction") }
 }
 
 const FIRST: &str = "first tenth jobs/s";
