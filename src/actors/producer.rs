@@ -212,8 +212,8 @@ impl ProducerActor {
         {
             log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "the poller is being replaced");
         }
-        if self.demands.total() == 0 {
-            // Nobody needs to announce anything while all are busy.
+        if self.demands.total() == 0 || full && found >= BACKLOG {
+            // Nobody needs to announce anything while all are busy, or while there is more than enough.
             self.stop_waiting();
         }
         if self.is_draining() {
@@ -401,8 +401,7 @@ impl ProducerActor {
     fn answered(&mut self, question: u64, horizon: Option<Horizon>, ctx: &mut Context<Self>) {
         match self.waiting.answered(question, horizon) {
             Answered::Claim => self.claim(ctx),
-            // The key was taken just then, or the connection is lost, whose return is signalled.
-            Answered::Later => drop(ctx.run_later(RETRY_WAIT, Self::claim)),
+            Answered::Later(after) => drop(ctx.run_later(after, Self::claim)),
             Answered::Stale => {}
         }
     }
@@ -420,14 +419,14 @@ impl ProducerActor {
     }
 }
 
+/// A claim that brings so many jobs and leaves some has more to follow, which is worth more than to wait anew after it.
+const BACKLOG: usize = 32;
+
 /// How late the end of a pause is noticed where no notification tells it.
 const RESUMED: Duration = Duration::from_millis(900);
 
 /// How soon a queue that was found empty is looked at for the sake of new room alone.
 const LATER_LOOK: Duration = Duration::from_millis(100);
-
-/// Another session holds a queue's key to itself for the length of an expression.
-const RETRY_WAIT: Duration = Duration::from_millis(500);
 
 impl Actor for ProducerActor {
     type Context = Context<Self>;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// An announcement costs: its commit holds PostgreSQL's lock for notifications through its flush, so inserts that are
 /// announced wait for each other, and each wakes a claim for the few jobs of one commit. A producer that would claim again
 /// at once whatever it is told may as well let inserts be silent, and look a little later for all that came meanwhile.
-/// It is on its own then, so it must look; once that brings next to nothing, it waits for announcements again.
+/// It is on its own then, so it must look; once that brings next to nothing for a while, it waits for announcements again.
 #[derive(Debug, Default)]
 pub(crate) struct Rush {
     /// When the last claim ended that found all there was, and how long it took.
@@ -20,6 +20,8 @@ pub(crate) struct Rush {
     announced: bool,
     /// So many claims in a row were overtaken, or came soon and brought something.
     row: u32,
+    /// In a rush: so many looks in a row brought next to nothing.
+    scarce: u32,
 }
 
 /// So many claims in a row make it a rush: more than a few inserts that happen to come close together.
@@ -27,6 +29,10 @@ const RUSH: u32 = 8;
 
 /// Looks that bring fewer jobs than this are better announced.
 const ENOUGH: usize = 2;
+
+/// So many such looks in a row end a rush. One alone says little: those who insert may all have waited for a core meanwhile,
+/// and what comes next would be announced again until it is known for a rush.
+const SCARCE: u32 = 4;
 
 /// How soon to look again, at the soonest and at the latest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(3));
@@ -46,8 +52,9 @@ impl Rush {
     /// being told, or none to be told.
     pub(crate) fn after_short_claim(&mut self, jobs: usize, took: Duration, now: Instant) -> Option<Duration> {
         self.last = Some((now, took));
+        self.scarce = if self.row == RUSH && jobs < ENOUGH { self.scarce + 1 } else { 0 };
         self.row = match self.row {
-            RUSH if jobs >= ENOUGH => RUSH,
+            RUSH if self.scarce < SCARCE => RUSH,
             // What follows soon may do so for other reasons than jobs: whoever comes to rest looks again and again.
             ..RUSH if self.announced || self.soon && jobs >= ENOUGH => self.row + 1,
             _ => 0,
@@ -109,7 +116,12 @@ mod tests {
     fn claims_that_are_overtaken_again_and_again_are_a_rush_until_they_bring_next_to_nothing() {
         let mut claims = Claims::rushing();
         assert_eq!(claims.calm(ENOUGH), Some(TOOK), "nobody announces anything now");
+        for _ in 0..3 {
+            (1..SCARCE).for_each(|_| assert_eq!(claims.calm(ENOUGH - 1), Some(TOOK)));
+            assert_eq!(claims.calm(ENOUGH), Some(TOOK));
+        }
 
+        (1..SCARCE).for_each(|_| assert_eq!(claims.calm(ENOUGH - 1), Some(TOOK)));
         assert_eq!(claims.calm(ENOUGH - 1), None);
         assert_eq!(claims.overtaken(100), None, "it begins anew");
     }

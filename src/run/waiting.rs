@@ -17,6 +17,8 @@ pub(crate) struct Waiting {
     stage: Stage,
     /// The number of the last question, for an answer to an earlier one says nothing of what is held now.
     asked: u64,
+    /// There was no lock so many times in a row.
+    refused: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -50,14 +52,24 @@ pub(crate) enum Next {
 pub(crate) enum Answered {
     /// Claim: what was hidden before may be seen now.
     Claim,
-    /// There is no lock; try again a little later.
-    Later,
+    /// There is no lock: an insert was looking at it just then, or the connection is lost, whose return is signalled. Claim
+    /// and try again after this time.
+    Later(Duration),
     /// Nothing: things have moved on since it was asked.
     Stale,
 }
 
 /// How soon a producer looks again behind a transaction that may hide jobs, and how seldom at the last.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
+
+/// How soon a lock is tried again, at first and at the last: an insert has it for the length of an expression, but whoever
+/// was cancelled in the midst of that has it for good.
+const TRY_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(500));
+
+/// `from`, doubled each time, `to` at most.
+fn doubled((from, to): (Duration, Duration), times: u32) -> Duration {
+    from.saturating_mul(2_u32.saturating_pow(times)).min(to)
+}
 
 impl Waiting {
     /// The connection that listens changed: a lock that was held on another went with it.
@@ -83,8 +95,7 @@ impl Waiting {
             }
             Stage::Unannounced => (0, Next::Announce { question }),
             Stage::Settling { mark, looks } => {
-                let after = LOOK_AGAIN.0.saturating_mul(2_u32.saturating_pow(looks)).min(LOOK_AGAIN.1);
-                (looks + 1, Next::LookAgain { question, mark, after })
+                (looks + 1, Next::LookAgain { question, mark, after: doubled(LOOK_AGAIN, looks) })
             }
         };
         (self.asked, self.stage) = (question, Stage::Asking { looks });
@@ -101,8 +112,13 @@ impl Waiting {
         }
         let Some(Horizon { under_way }) = horizon else {
             self.stage = Stage::Unannounced;
-            return Answered::Later;
+            let after = doubled(TRY_AGAIN, self.refused);
+            if after < TRY_AGAIN.1 {
+                self.refused += 1;
+            }
+            return Answered::Later(after);
         };
+        self.refused = 0;
         self.stage = match under_way.is_empty() {
             true => Stage::Announced,
             false => Stage::Settling { mark: under_way, looks },
@@ -191,6 +207,28 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_an_insert_has_is_tried_again_soon_and_ever_more_seldom_if_somebody_keeps_it() {
+        let mut waiting = listening();
+        let mut refuse = |times: usize| {
+            let mut refused = Duration::ZERO;
+            for _ in 0..times {
+                let Next::Announce { question } = waiting.after_short_claim() else { panic!("{waiting:?}") };
+                let Answered::Later(after) = waiting.answered(question, None) else { panic!("{waiting:?}") };
+                assert!(after > refused || after == TRY_AGAIN.1);
+                refused = after;
+            }
+            let Next::Announce { question } = waiting.after_short_claim() else { panic!("{waiting:?}") };
+            assert_eq!(waiting.answered(question, under_way(&[])), Answered::Claim);
+            assert!(waiting.stop());
+            refused
+        };
+
+        assert_eq!(refuse(1), TRY_AGAIN.0);
+        assert_eq!(refuse(20), TRY_AGAIN.1);
+        assert_eq!(refuse(1), TRY_AGAIN.0, "it had the lock in between");
+    }
+
+    #[test]
     fn an_answer_to_an_earlier_question_counts_for_nothing() {
         let mut waiting = listening();
         waiting.after_short_claim();
@@ -199,7 +237,7 @@ mod tests {
 
         assert_eq!(waiting.after_short_claim(), Next::Announce { question: 2 });
         assert_eq!(waiting.answered(1, under_way(&[])), Answered::Stale, "the lock may not be there yet");
-        assert_eq!(waiting.answered(2, None), Answered::Later);
+        assert_eq!(waiting.answered(2, None), Answered::Later(TRY_AGAIN.0));
         assert_eq!(waiting.after_short_claim(), Next::Announce { question: 3 });
     }
 

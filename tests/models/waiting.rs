@@ -10,7 +10,7 @@
 //! | `Answer`, `Hear`, `Fire`, `Retry` | what the producer is told by these answers, by the signal of the connection, by its timers |
 //! | `Lose`, `Reconnect` | the end of the connection, and another that LISTENs |
 //! | `Vacate` | the end of a job that the producer's only worker is busy with |
-//! | `Hurry`, `Resume` | an answer to a claim in a rush, as `Claimed`, and the look after the pause that follows |
+//! | `Hurry`, `Resume` | an answer to a claim in a rush or before a backlog, as `Claimed`, and the look after the pause that follows |
 //!
 //! Polls and the look that follows every claim half of `dead_after` later are left out: nothing here may need them. A
 //! process that dies in the middle of a claim does, so no process dies here.
@@ -339,11 +339,14 @@ impl Rest {
                 if producer.room == 0 && producer.waiting.stop() {
                     producer.send(Command::Unlock);
                 }
-                if matches!(action, Action::Hurry(_)) && found < wanted {
+                let hurried = matches!(action, Action::Hurry(_));
+                if hurried {
                     producer.pauses = producer.pauses.checked_sub(1)?;
                     if producer.waiting.stop() {
                         producer.send(Command::Unlock);
                     }
+                }
+                if hurried && found < wanted {
                     producer.pausing = self.rules != Rules::DoesNotLookInARush;
                 } else if found == wanted || producer.again {
                     producer.claim();
@@ -383,7 +386,7 @@ impl Rest {
                 match producer.waiting.answered(question, mark.map(|under_way| Horizon { under_way })) {
                     Answered::Claim if self.rules == Rules::DoesNotLookBehindTheLock => {}
                     Answered::Claim => producer.claim(),
-                    Answered::Later => producer.retry = true,
+                    Answered::Later(_) => producer.retry = true,
                     Answered::Stale => {}
                 }
             }
