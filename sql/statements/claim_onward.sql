@@ -117,7 +117,7 @@ SELECT next.due_in,
             THEN pg_stat_get_xact_tuples_returned(to_regclass($6)) - (SELECT walked FROM before) END AS walked,
        CASE WHEN (SELECT count(*) FROM claimed) >= 0
             THEN pg_stat_get_xact_blocks_fetched(to_regclass($6)) - (SELECT pages FROM before) END AS pages,
-       (SELECT kinds FROM pauses) IS NOT NULL AS paused,
+       (SELECT kinds FROM pauses) AS paused,
        (SELECT count(*) FROM picked) > (SELECT count(*) FROM claimed) AS moved,
        claimed.*
   FROM next CROSS JOIN writers LEFT JOIN claimed ON false

@@ -177,7 +177,7 @@ impl ProducerActor {
         };
         ctx.spawn(claim.into_actor(self).map(move |claim, act, ctx| {
             if let Ok(claim) = &claim {
-                act.progress.claimed(wanted, claim, began, Instant::now());
+                act.again |= act.progress.claimed(wanted, claim, began, Instant::now());
             }
             act.claimed(wanted, claim, began.elapsed(), ctx);
         }));
@@ -232,7 +232,7 @@ impl ProducerActor {
             if sight.is_some() {
                 self.plan_beginning(ctx);
             }
-            if paused {
+            if !paused.is_empty() {
                 self.plan_resuming(took, ctx);
             }
             if moved {

@@ -47,6 +47,11 @@ impl Course {
         !self.places.is_empty()
     }
 
+    /// Whether claims that go on from it pass by this job.
+    pub(super) fn is_past(&self, job: Place) -> bool {
+        self.places.get(&job.priority).is_some_and(|place| (job.schedule, job.id) <= *place)
+    }
+
     /// A claim has walked as far as `reached`, or to the end, and has brought jobs of these priorities.
     pub(super) fn walked(&mut self, reached: Option<Place>, priorities: impl Iterator<Item = i32>, sight: &Sight) {
         if self.at.is_some_and(|at| sight.at < at) {

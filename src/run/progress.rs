@@ -13,19 +13,21 @@ use crate::store::{Claim, Onward, Place};
 /// pages that were theirs until a vacuum comes by.
 /// Claims that walk far more than they bring go on from a [`Course`]. A claim from the beginning looks from
 /// time to time whether this is needed still; it finds too what somebody put before the course by an UPDATE of
-/// their own. A process begins as if it were needed: what others have left behind is walked over once then.
+/// their own. What was paused is looked for from the beginning once it is no longer. A process begins as if it were needed: what others have left behind is walked over once then.
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// A walk is long that is this much longer than ten entries a job.
     tolerance: u64,
     course: Option<Course>,
-    /// When a claim from the beginning is due, and how long a walk the last was.
+    /// When a claim from the beginning is due, and how long the last walked in vain.
     beginning: Option<Instant>,
     walked: u64,
     /// So many claims in a row have walked further from the course than from the beginning.
     vain: u32,
     /// No course helps before this.
     helpless: Option<Instant>,
+    /// What was paused, and so was passed over as if it were not there.
+    paused: Vec<String>,
 }
 
 /// Entries that nobody minds walking over.
@@ -34,8 +36,8 @@ const TOLERANCE: u64 = 1_000;
 /// A page takes as long as so many entries, however few of its entries count.
 const PAGE: u64 = 10;
 
-/// A claim from the beginning comes no more often than this.
-const BEGINNING: Duration = Duration::from_secs(1);
+/// A claim from the beginning comes no more often and no more seldom than this.
+const BEGINNING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// After so many vain claims no course is tried for so long: a walk may be long for other reasons, such as rows
 /// that somebody has locked, or statistics by which the planner expects next to none and so reads all.
@@ -49,7 +51,15 @@ impl Default for Progress {
 
 impl Progress {
     pub(crate) fn tolerating(tolerance: u64) -> Self {
-        Self { tolerance, course: Some(Course::default()), beginning: None, walked: 0, vain: 0, helpless: None }
+        Self {
+            tolerance,
+            course: Some(Course::default()),
+            beginning: None,
+            walked: 0,
+            vain: 0,
+            helpless: None,
+            paused: Vec::new(),
+        }
     }
 
     /// Where the next claim is to start; none means at the beginning.
@@ -58,42 +68,48 @@ impl Progress {
         self.beginning.is_none_or(|due| now < due).then(|| course.onward())
     }
 
-    /// A claim for so many jobs has brought this.
-    pub(crate) fn claimed(&mut self, wanted: usize, claim: &Claim, began: Instant, now: Instant) {
+    /// A claim for so many jobs has brought this; says whether there may be jobs that it passed by.
+    pub(crate) fn claimed(&mut self, wanted: usize, claim: &Claim, began: Instant, now: Instant) -> bool {
+        let resumed = self.paused.iter().any(|kind| !claim.paused.contains(kind));
+        self.paused.clone_from(&claim.paused);
         let Some(sight) = &claim.sight else {
-            return self.walked_from_the_beginning(claim, began, now);
+            if let Some(course) = &mut self.course
+                && reached(wanted, claim).is_some_and(|place| course.is_past(place))
+            {
+                // Somebody put more there than one claim brings.
+                *course = Course::default();
+            }
+            self.walked_from_the_beginning(claim, began, now);
+            return false;
         };
-        if claim.moved {
-            // The job may lie before the place that the claim came to, and the claim was no short one for want of others.
+        if claim.moved || resumed {
+            // These jobs may lie before the place that the claim came to, and where one moved, the claim was no short one for
+            // want of others.
             self.course = Some(Course::default());
-            return;
+            return resumed;
         }
-        let reached = (claim.jobs.len() >= wanted).then(|| claim.jobs.last()).flatten();
-        let reached = reached.map(|job| Place { priority: job.priority, schedule: job.schedule, id: job.id });
         let priorities = claim.jobs.iter().map(|job| job.priority);
         let course = self.course.get_or_insert_default();
         let had_places = course.has_places();
-        course.walked(reached, priorities, sight);
-        self.vain = if had_places && length(claim) > self.walked { self.vain + 1 } else { 0 };
+        course.walked(reached(wanted, claim), priorities, sight);
+        self.vain = if had_places && in_vain(claim) > self.walked { self.vain + 1 } else { 0 };
         if self.vain >= VAIN.0 {
             (self.course, self.vain, self.helpless) = (None, 0, Some(now + VAIN.1));
         }
         if !had_places && wanted > 0 {
             self.walked_from_the_beginning(claim, began, now);
         }
+        false
     }
 
     fn walked_from_the_beginning(&mut self, claim: &Claim, began: Instant, now: Instant) {
-        let brought = u64::try_from(claim.jobs.len()).unwrap_or(u64::MAX);
-        let walked = length(claim);
-        let long = walked > self.tolerance.saturating_add(brought.saturating_mul(10));
-        if !long {
+        self.walked = in_vain(claim);
+        if self.walked <= self.tolerance {
             self.course = None;
         } else if self.helpless.is_none_or(|until| until <= now) {
             self.course.get_or_insert_default();
         }
-        self.walked = walked;
-        self.beginning = Some(now + rest_after(now - began).max(BEGINNING));
+        self.beginning = Some(now + rest_after(now - began).clamp(BEGINNING.0, BEGINNING.1));
     }
 
     /// How long until a claim from the beginning is due, if claims go on from a course.
@@ -103,9 +119,17 @@ impl Progress {
     }
 }
 
-/// How long a claim's walk was, in entries.
-fn length(claim: &Claim) -> u64 {
-    claim.walked.saturating_add(claim.pages.saturating_mul(PAGE))
+/// The last job of a claim that may have left others behind it.
+fn reached(wanted: usize, claim: &Claim) -> Option<Place> {
+    let last = claim.jobs.last().filter(|_| claim.jobs.len() >= wanted)?;
+    Some(Place { priority: last.priority, schedule: last.schedule, id: last.id })
+}
+
+/// How much longer a claim's walk was than ten entries a job.
+fn in_vain(claim: &Claim) -> u64 {
+    let brought = u64::try_from(claim.jobs.len()).unwrap_or(u64::MAX);
+    let walked = claim.walked.saturating_add(claim.pages.saturating_mul(PAGE));
+    walked.saturating_sub(brought.saturating_mul(10))
 }
 
 #[cfg(test)]
@@ -114,6 +138,8 @@ mod tests {
 
     use super::*;
     use crate::store::{Sight, Unseen};
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     /// What a claim sees if nothing is in the way.
     fn sight() -> Sight {
@@ -140,7 +166,7 @@ mod tests {
             params: crate::job::RawParams::Json("{}".into()),
             began: None,
         };
-        Claim { jobs: vec![job; jobs], due_in: None, walked, pages: 0, paused: false, moved: false, sight }
+        Claim { jobs: vec![job; jobs], due_in: None, walked, pages: 0, paused: vec![], moved: false, sight }
     }
 
     #[test]
@@ -170,6 +196,10 @@ mod tests {
         assert!(progress.next(slow + Duration::from_millis(9_499)).is_some(), "at most a twentieth of the time");
         assert_eq!(progress.next(slow + Duration::from_millis(9_500)), None);
         assert_eq!(progress.beginning_in(slow), Some(Duration::from_millis(9_500)));
+
+        let slower = now + MINUTE;
+        progress.claimed(100, &claim(100, 2_100, None), now, slower);
+        assert_eq!(progress.beginning_in(slower), Some(MINUTE), "but no more seldom than this");
 
         progress.claimed(0, &claim(0, 0, Some(sight())), now, now);
         progress.claimed(100, &claim(1, 2_100, Some(sight())), now, now);

@@ -36,8 +36,9 @@ pub(crate) struct Claim {
     /// How often a page of the index was fetched for it. Entries that are known to be dead are passed over uncounted, but
     /// their pages are read.
     pub(crate) pages: u64,
-    /// Something of the queue is paused: nobody tells when it is no longer, where there are no notifications.
-    pub(crate) paused: bool,
+    /// The types of the queue that are paused, none of a name for all: nobody tells when they are no longer, where there
+    /// are no notifications.
+    pub(crate) paused: Vec<String>,
     /// Somebody changed a job while it was being claimed, so it was left.
     pub(crate) moved: bool,
     /// What else was seen, if the claim did not start at the beginning.
@@ -162,12 +163,12 @@ impl Store {
         let claim = async |sql| self.database.query_planned(Lane::Control, attempted, sql, parameters).await;
         if !self.paused.load(Ordering::Relaxed) {
             let rows = claim(&claims.free).await?;
-            if !is_paused(&rows) {
+            if paused(&rows).is_empty() {
                 return Ok(rows);
             }
         }
         let rows = claim(&claims.careful).await?;
-        self.paused.store(is_paused(&rows), Ordering::Relaxed);
+        self.paused.store(!paused(&rows).is_empty(), Ordering::Relaxed);
         Ok(rows)
     }
 
@@ -199,8 +200,8 @@ impl Store {
     }
 }
 
-fn is_paused(rows: &[Row]) -> bool {
-    whole(rows).is_some_and(|row| row.get("paused"))
+fn paused(rows: &[Row]) -> Vec<String> {
+    whole(rows).and_then(|row| row.get("paused")).unwrap_or_default()
 }
 
 /// What is told of the claim as a whole.
@@ -229,7 +230,7 @@ fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Op
         due_in: seconds(whole.get("due_in")),
         walked: counted("walked"),
         pages: counted("pages"),
-        paused: whole.get("paused"),
+        paused: paused(rows),
         moved: whole.get("moved"),
         sight: sight(whole),
     }

@@ -16,12 +16,14 @@ struct Claimer {
     node: Arc<Node>,
     progress: Progress,
     now: Instant,
+    /// The last claim may have passed by some jobs.
+    again: bool,
 }
 
 impl Claimer {
     async fn new(table: &Table) -> Self {
         let node = node(&table.store).await;
-        Self { node, progress: Progress::tolerating(50), now: Instant::now() }
+        Self { node, progress: Progress::tolerating(50), now: Instant::now(), again: false }
     }
 
     fn onward(&self) -> Onward {
@@ -33,7 +35,12 @@ impl Claimer {
             let claim = self.claim_from_where_it_is(table, 0).await;
             assert_eq!((claim.jobs.len(), claim.walked), (0, 0));
         }
-        self.claim_from_where_it_is(table, limit).await
+        let mut claim = self.claim_from_where_it_is(table, limit).await;
+        if self.again && claim.jobs.len() < limit {
+            let rest = Box::pin(self.claim(table, limit - claim.jobs.len())).await;
+            claim.jobs.extend(rest.jobs);
+        }
+        claim
     }
 
     async fn claim_from_where_it_is(&mut self, table: &Table, limit: usize) -> Claim {
@@ -42,7 +49,7 @@ impl Claimer {
             None => table.store.claim(limit, Take::Reserve(MINUTE), &self.node).await,
         }
         .unwrap();
-        self.progress.claimed(limit, &claim, self.now, self.now);
+        self.again = self.progress.claimed(limit, &claim, self.now, self.now);
         claim
     }
 
@@ -279,6 +286,59 @@ async fn a_row_that_others_had_locked_is_claimed_next_when_they_let_go() {
     locker.batch_execute("ROLLBACK").await.unwrap();
 
     assert_eq!(claimer.ids(&table, 1).await, [locked]);
+}
+
+#[actix::test]
+async fn what_was_paused_is_claimed_once_it_is_resumed_however_far_claims_have_come() {
+    let (table, _holder, mut claimer) = under_way().await;
+    let pause = "INSERT INTO job_queue_pauses (queue, kind) VALUES ('jobs', 'held'), ('jobs', 'other')";
+    table.run_sql(pause).await;
+    for priority in [0, 1] {
+        let insert = "INSERT INTO jobs (params, priority, schedule)
+                      SELECT '{\"type\": \"held\"}', {}, now() - interval '3 hours' FROM generate_series(1, 5)";
+        table.run_sql(&insert.replace("{}", &priority.to_string())).await;
+    }
+    for _ in 0..4 {
+        assert_eq!(claimer.ids(&table, 10).await.len(), 10);
+    }
+    let kinds = "SELECT id FROM jobs WHERE params ->> 'type' = 'held' ORDER BY priority, id";
+    let held: Vec<i64> = table.client.query_typed(kinds, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert!(!claimer.ids(&table, 10).await.iter().any(|id| held.contains(id)));
+
+    table.run_sql("DELETE FROM job_queue_pauses WHERE kind = 'held'").await;
+    claimer.ids(&table, 1).await;
+    assert_eq!(claimer.ids(&table, 4).await, held[..4]);
+    let rest = claimer.ids(&table, 1_000).await;
+    assert_eq!((rest[0], &rest[rest.len() - 5..]), (held[4], &held[5..]));
+    assert_eq!(expected(&table, 1).await, [0; 0]);
+
+    // And with nothing else to claim.
+    let insert = "INSERT INTO jobs (params, schedule) VALUES ('{\"type\": \"other\"}', now() - interval '3 hours')";
+    table.run_sql(insert).await;
+    for _ in 0..4 {
+        assert_eq!(claimer.ids(&table, 10).await, [0; 0]);
+    }
+    table.run_sql("DELETE FROM job_queue_pauses").await;
+    assert_eq!(claimer.ids(&table, 10).await.len(), 1);
+}
+
+/// Nobody is told of these: a claim from the beginning comes across them, and those after it bring the rest.
+#[actix::test]
+async fn what_somebody_puts_before_the_course_is_claimed_one_claim_after_the_other_from_a_look_on() {
+    let (table, _holder, mut claimer) = under_way().await;
+    let reserved = table.client.query_typed_one("SELECT max(schedule) FROM jobs WHERE state = 'RESERVED'", &[]).await;
+    let before = reserved.unwrap().get::<_, chrono::DateTime<chrono::Utc>>(0) - chrono::TimeDelta::minutes(1);
+    table.run_sql(&format!("UPDATE jobs SET schedule = '{before}' WHERE state = 'AVAILABLE' AND id % 2 = 0")).await;
+    let moved = format!("state = 'AVAILABLE' AND schedule = '{before}'");
+    let moved = format!("SELECT id FROM jobs WHERE {moved} ORDER BY id");
+    let moved: Vec<i64> = table.client.query_typed(&moved, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert!(!claimer.ids(&table, 10).await.iter().any(|id| moved.contains(id)));
+
+    claimer.now += MINUTE;
+    for ids in moved.chunks_exact(10) {
+        assert_eq!(claimer.ids(&table, 10).await, ids);
+        assert!(claimer.progress.next(claimer.now).is_some(), "it has a course");
+    }
 }
 
 const AVAILABLE: &str = "SELECT id FROM jobs WHERE state = 'AVAILABLE' ORDER BY priority, schedule, id";
