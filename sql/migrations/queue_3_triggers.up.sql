@@ -4,10 +4,10 @@ ALTER TABLE {table} ALTER COLUMN late
     SET DEFAULT CASE WHEN clock_timestamp() > now() + interval '1 second' THEN pg_current_xact_id() END;
 
 -- Guarantees the state of new rows at the price of one expression for the rows that need no change. It is one trigger for
--- all, and says no more than it must, since the server reads each trigger's expression anew for each statement: a hold on an
--- AVAILABLE row is refused by a check, and to name a process there holds nothing.
+-- all, and says no more than it must, since the server reads each trigger's expression anew for each statement.
 CREATE TRIGGER job_queue_admit BEFORE INSERT ON {table} FOR EACH ROW
-WHEN (NEW.schedule <> pg_catalog.now() OR NEW.state <> 'AVAILABLE' OR NEW.attempt <> 0)
+WHEN (NEW.schedule <> pg_catalog.now() OR NEW.state <> 'AVAILABLE'
+   OR NEW.attempt <> 0 OR NEW.expires IS NOT NULL OR NEW.node IS NOT NULL)
 EXECUTE FUNCTION {schema}.job_queue_admit();
 
 -- Guarantees that a waiting producer hears of every insert, whoever made it. The table is locked before the trigger looks

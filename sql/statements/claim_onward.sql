@@ -3,7 +3,7 @@
 -- the places of jobs that the claim before could not see and that may lie anywhere, those of jobs that stay
 -- because others had locked them, what it has seen, and who may write still.
 -- Of a claim that tells of a job as moved nothing else holds: where it came to is not known.
--- What is paused counts as not there; once it is resumed, a claim from the beginning finds it.
+-- What is paused counts as not there; once it is resumed, claims begin anew without places.
 -- $1 to $6 as in a claim, but $1 may be 0 for all that is told without a walk, $7 priorities, $8 schedules, $9 ids:
 -- the places, one a priority and in this order, $10 the first transaction that the claim before was too early for, or
 -- null, $11 those under way then, $12 whether to tell who may write

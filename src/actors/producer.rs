@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, StreamHandler,
-    WrapFuture, prelude::SendError,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    StreamHandler, WrapFuture, prelude::SendError,
 };
 use tokio::{sync::oneshot, time::Instant};
 use tokio_stream::wrappers::WatchStream;
@@ -50,6 +50,8 @@ pub(crate) struct ProducerActor {
     resuming: bool,
     /// A look at a queue that was found empty is planned.
     looking: bool,
+    /// The next try to have inserts announce themselves.
+    retry: Option<SpawnHandle>,
     /// A claim is under way; cleared by [`ProducerActor::claimed`], on failure too.
     claiming: bool,
     /// Something happened that the claim under way may not have seen.
@@ -119,6 +121,7 @@ impl ProducerActor {
             beginning: false,
             resuming: false,
             looking: false,
+            retry: None,
             claiming: false,
             again: false,
             moved: false,
@@ -401,8 +404,17 @@ impl ProducerActor {
     fn answered(&mut self, question: u64, horizon: Option<Horizon>, ctx: &mut Context<Self>) {
         match self.waiting.answered(question, horizon) {
             Answered::Claim => self.claim(ctx),
-            Answered::Later(after) => drop(ctx.run_later(after, Self::claim)),
+            Answered::Later(after) => self.plan_retry(after, ctx),
             Answered::Stale => {}
+        }
+    }
+
+    /// Claims again after this time, and goes on from there to try once more.
+    fn plan_retry(&mut self, after: Duration, ctx: &mut Context<Self>) {
+        let retry = ctx.run_later(after, Self::claim);
+        if let Some(earlier) = self.retry.replace(retry) {
+            // Where somebody keeps the key, every other claim that asks for it would plan one more.
+            ctx.cancel_future(earlier);
         }
     }
 

@@ -74,9 +74,9 @@ impl Progress {
         self.paused.clone_from(&claim.paused);
         let Some(sight) = &claim.sight else {
             if let Some(course) = &mut self.course
-                && reached(wanted, claim).is_some_and(|place| course.is_past(place))
+                && (resumed || claim.moved || reached(wanted, claim).is_some_and(|place| course.is_past(place)))
             {
-                // Somebody put more there than one claim brings.
+                // There may be more before its places than one claim brings.
                 *course = Course::default();
             }
             self.walked_from_the_beginning(claim, began, now);

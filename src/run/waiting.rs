@@ -59,8 +59,9 @@ pub(crate) enum Answered {
     Stale,
 }
 
-/// How soon a producer looks again behind a transaction that may hide jobs, and how seldom at the last.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
+/// How soon a producer looks again behind a transaction that may hide jobs, and how seldom at the last: so late is a job
+/// noticed whose insert began before somebody waited and was committed after that.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 
 /// How soon a lock is tried again, at first and at the last: an insert has it for the length of an expression, but whoever
 /// was cancelled in the midst of that has it for good.
@@ -75,7 +76,7 @@ impl Waiting {
     /// The connection that listens changed: a lock that was held on another went with it.
     pub(crate) fn listening_on(&mut self, connection: Option<u64>) {
         if self.connection != connection {
-            (self.connection, self.stage) = (connection, Stage::Unannounced);
+            (self.connection, self.stage, self.refused) = (connection, Stage::Unannounced, 0);
         }
     }
 

@@ -322,6 +322,27 @@ async fn what_was_paused_is_claimed_once_it_is_resumed_however_far_claims_have_c
     assert_eq!(claimer.ids(&table, 10).await.len(), 1);
 }
 
+/// A look from the beginning has its fill of others, and is the first to see that nothing is paused any more.
+#[actix::test]
+async fn what_was_resumed_before_a_look_comes_before_what_is_younger() {
+    let (table, _holder, mut claimer) = under_way().await;
+    table.run_sql("INSERT INTO job_queue_pauses (queue, kind) VALUES ('jobs', 'T')").await;
+    let held = table.insert("priority, schedule", "1, now() - interval '3 hours'").await;
+    table.run_sql("INSERT INTO jobs (params, priority, schedule) VALUES ('{}', 1, now() - interval '2 hours')").await;
+    for _ in 0..4 {
+        assert!(!claimer.ids(&table, 1_000).await.contains(&held));
+    }
+    assert_eq!(claimer.onward().places.len(), 2);
+    table.run_sql("INSERT INTO jobs (params, priority) VALUES ('{}', 0), ('{}', 0), ('{}', 1)").await;
+    let [urgent, second, young] = [1, 2, 3].map(|after| held + 1 + after);
+
+    table.run_sql("DELETE FROM job_queue_pauses").await;
+    claimer.now += MINUTE;
+    assert_eq!(claimer.ids(&table, 1).await, [urgent]);
+    assert_eq!(claimer.ids(&table, 2).await, [second, held]);
+    assert_eq!(claimer.ids(&table, 2).await, [young]);
+}
+
 /// Nobody is told of these: a claim from the beginning comes across them, and those after it bring the rest.
 #[actix::test]
 async fn what_somebody_puts_before_the_course_is_claimed_one_claim_after_the_other_from_a_look_on() {

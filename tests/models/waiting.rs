@@ -524,6 +524,7 @@ fn a_committed_job_is_claimed_or_announced_to_every_producer_that_rests() {
     let one = Rest { rules: Rules::AsBuilt, producers: 1, room: 1, writers: 1, faults: 2, pauses: 1 };
     holds(Rest { writers: 2, faults: 0, ..one });
     holds(Rest { producers: 2, faults: 0, pauses: 0, ..one });
+    holds(Rest { room: 2, writers: 2, faults: 0, ..one });
     holds(Rest { room: 2, writers: 2, faults: 1, pauses: 0, ..one });
     holds(one);
 }

@@ -6,6 +6,7 @@ use super::{
     tx::{EFFECTS, write_all},
 };
 use crate::{
+    bare::BATCH,
     bench::Bench,
     child::{BareHandler, Duty, Handler},
     field::Field,
@@ -27,13 +28,17 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let mut contenders =
         vec![newcomer, Duty::BareClaimedBatch { connections }, many, Duty::BareBatch { connections }, few];
     contenders.extend(bench.size(works(Handler::Batch).to_vec(), Vec::new()));
+    let steps = Duty::BareSteps { connections, jobs: BATCH, handler: BareHandler::Batch };
+    contenders.extend(bench.size(Some(steps), None));
     let series = write_all(bench, field, jobs, &contenders).await?;
-    let [newcomer, bare, many, deletes, few, begins @ ..] = &series[..] else {
+    let [newcomer, bare, many, deletes, few, more @ ..] = &series[..] else {
         return Err("the rounds left somebody out".into());
     };
+    let more: Vec<_> = contenders[5..].iter().zip(more).collect();
+    let (begins, steps) = more.split_at(more.len().min(DEMANDS.len()));
     let mut figures = Vec::new();
     let fastest = [(&contenders[0], newcomer, true), (&contenders[2], many, true)];
-    let begins = contenders[5..].iter().zip(begins).map(|(duty, ours)| (duty, ours, false));
+    let begins = begins.iter().map(|(duty, ours)| (*duty, *ours, false));
     for (duty, ours, asked) in fastest.into_iter().chain(begins) {
         let figure = Figure::beside(format!("{duty} / {}", contenders[1]), RATE, ours, bare)?;
         figures.push(if asked { figure.asked(Ask::RatioAtLeast(0.6)) } else { figure });
@@ -47,5 +52,8 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
         }
     }
     figures.push(Figure::beside(format!("{} / {}", contenders[0], contenders[4]), RATE, newcomer, few)?);
+    for (duty, series) in steps {
+        figures.push(Figure::beside(format!("{} / {duty}", contenders[2]), RATE, many, series)?);
+    }
     Ok(figures)
 }
