@@ -266,8 +266,8 @@ impl QueueBuilder {
     /// For how long this process claims jobs ahead of its workers at the pace it has right now, 20 ms unless
     /// given; zero claims for free workers only. It hides the claim from workers that end jobs quickly; a more
     /// urgent job, or one that another process could start, may wait so much longer. Where claims take longer than
-    /// half of it, for many processes share a database or that is slow, the time grows to twice what one takes: ten times
-    /// what is given here at most, and no more than a second.
+    /// a quarter of it, for many processes share a database or that is slow, the time grows to four times what one takes: ten
+    /// times what is given here at most, and no more than a second.
     pub fn claim_ahead(mut self, time: Duration) -> Self {
         self.settings.claim_ahead = time;
         self

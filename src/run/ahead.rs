@@ -15,6 +15,9 @@ const MOST: usize = 10;
 /// A job that has waited so many times the time that is claimed ahead waits for nobody here: it goes back.
 const PATIENCE: u32 = 5;
 
+/// What is claimed ahead is worth so many claims' time.
+const CLAIMS: u32 = 4;
+
 /// A slow database stretches the time that is claimed ahead to so many times what was set, and to no more than that.
 const STRETCH: u32 = 10;
 
@@ -22,8 +25,9 @@ const STRETCH: u32 = 10;
 ///
 /// It holds what this process gets through in the time that `claim_ahead` sets, by its pace right now: slow
 /// handlers have next to none, and other processes find the jobs. That time bounds what claiming ahead costs: a more
-/// urgent job waits so much longer at most. Where a claim itself takes longer than half of it, the time is twice what
-/// the last one took, so that the half at which the next is made lasts until its jobs are there.
+/// urgent job waits so much longer at most. Where a claim itself takes longer than a quarter of it, the time is four times
+/// what the last one took: the next is made when half is left, so its jobs are there in time, and no more than half of the
+/// time goes into claims. Many processes on few cores would else make ever smaller ones.
 #[derive(Debug)]
 pub(crate) struct Ahead {
     jobs: VecDeque<(Instant, Reserved)>,
@@ -70,7 +74,7 @@ impl Ahead {
     pub(crate) fn put(&mut self, claimed: Vec<Reserved>, full: bool, took: Duration, now: Instant) {
         self.dry = !full;
         // What is here was claimed for the time before, so that may not shrink at once.
-        self.time = (2 * took).max(self.time / 2).clamp(self.set, self.longest);
+        self.time = (CLAIMS * took).max(self.time / 2).clamp(self.set, self.longest);
         self.sort_in(claimed, now);
     }
 
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn more_is_claimed_ahead_where_claims_are_slow_but_not_without_end() {
-        for (took, stock) in [(10, 200), (15, 300), (50, 1_000), (5_000, 2_000)] {
+        for (took, stock) in [(5, 200), (10, 400), (25, 1_000), (5_000, 2_000)] {
             let (mut ahead, now) = at_pace(200, 1_000);
             ahead.put(Vec::new(), true, Duration::from_millis(took), now);
 

@@ -27,7 +27,8 @@ const IN_FLIGHT: u32 = 1000;
 const STALL: Duration = Duration::from_secs(90);
 
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
-    let jobs = bench.size(100_000, 10_000);
+    // Eight processes hold a quarter of a hundred thousand between them, and the last of those end one by one.
+    let jobs = bench.size(400_000, 10_000);
     field.create("jobs").await?;
     let mut duties = workers(bench);
     let bare = Duty::BareSteps { connections: 1, jobs: share(IN_FLIGHT, 1), handler: BareHandler::Complete };
