@@ -13,7 +13,8 @@ use crate::store::{Claim, Onward, Place};
 /// pages that were theirs until a vacuum comes by.
 /// Claims that walk far more than they bring go on from a [`Course`]. A claim from the beginning looks from
 /// time to time whether this is needed still; it finds too what somebody put before the course by an UPDATE of
-/// their own. What was paused is looked for from the beginning once it is no longer. A process begins as if it were needed: what others have left behind is walked over once then.
+/// their own. Once something is no longer paused, a new course begins. A process begins as if it were needed: what
+/// others have left behind is walked over once then.
 #[derive(Debug)]
 pub(crate) struct Progress {
     /// A walk is long that is this much longer than ten entries a job.

@@ -163,12 +163,12 @@ impl Store {
         let claim = async |sql| self.database.query_planned(Lane::Control, attempted, sql, parameters).await;
         if !self.paused.load(Ordering::Relaxed) {
             let rows = claim(&claims.free).await?;
-            if paused(&rows).is_empty() {
+            if !is_paused(&rows) {
                 return Ok(rows);
             }
         }
         let rows = claim(&claims.careful).await?;
-        self.paused.store(!paused(&rows).is_empty(), Ordering::Relaxed);
+        self.paused.store(is_paused(&rows), Ordering::Relaxed);
         Ok(rows)
     }
 
@@ -200,8 +200,12 @@ impl Store {
     }
 }
 
-fn paused(rows: &[Row]) -> Vec<String> {
-    whole(rows).and_then(|row| row.get("paused")).unwrap_or_default()
+fn is_paused(rows: &[Row]) -> bool {
+    whole(rows).is_some_and(|whole| !paused(whole).is_empty())
+}
+
+fn paused(whole: &Row) -> Vec<String> {
+    whole.get::<_, Option<_>>("paused").unwrap_or_default()
 }
 
 /// What is told of the claim as a whole.
@@ -230,7 +234,7 @@ fn claim(rows: &[Row], take: Take, began: &Began, sight: impl FnOnce(&Row) -> Op
         due_in: seconds(whole.get("due_in")),
         walked: counted("walked"),
         pages: counted("pages"),
-        paused: paused(rows),
+        paused: paused(whole),
         moved: whole.get("moved"),
         sight: sight(whole),
     }
