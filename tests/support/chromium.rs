@@ -68,6 +68,23 @@ pub async fn click(browser: &Client, selector: &str) {
     with(browser, selector, async |element| element.click().await).await;
 }
 
+/// Presses what leads to another page, and waits until the page that it was pressed on is gone: what both pages have
+/// might be read from the old one.
+pub async fn follow(browser: &Client, selector: &str) {
+    let old = css(browser, "html").await;
+    click(browser, selector).await;
+    let gone = async {
+        loop {
+            match old.tag_name().await {
+                Err(error) if error.is_stale_element_reference() => break,
+                there => there.expect("a browser that answers"),
+            };
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("another page");
+}
+
 /// What stands in it.
 pub async fn text(browser: &Client, selector: &str) -> String {
     with(browser, selector, async |element| element.text().await).await

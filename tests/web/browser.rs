@@ -6,7 +6,7 @@ use fantoccini::{Client, Locator};
 
 use crate::{
     bench::{Bench, HOSTILE},
-    chromium::{click, css, look, text, with, with_browser},
+    chromium::{click, css, follow, look, text, with, with_browser},
     lately::LATELY,
 };
 
@@ -16,9 +16,9 @@ async fn open(browser: &Client, bench: &Bench, path: &str) {
     browser.goto(&bench.url(path)).await.unwrap();
 }
 
-/// Presses what is marked so, and waits until the page has such a thing.
+/// Presses what is marked so, and reads such a thing on the page that it leads to.
 async fn press(browser: &Client, selector: &str, then: &str) -> String {
-    click(browser, selector).await;
+    follow(browser, selector).await;
     text(browser, then).await
 }
 
@@ -126,11 +126,11 @@ async fn plots_and_their_figures_can_be_read_at_every_width_with_and_without_the
                 open(browser, &bench, "").await;
                 let (wide, high) = size(browser, ".spark svg").await;
                 assert!(wide > 250.0 && high > 30.0, "{wide} x {high}");
-                click(browser, ".card h2 a").await;
+                follow(browser, ".card h2 a").await;
                 for (span, step, most) in
                     [("hour", "minute", ["120", "120"]), ("day", "quarter of an hour", ["360", "240"])]
                 {
-                    click(browser, &format!(".switch a[href$='over=1{}']", &span[..1])).await;
+                    follow(browser, &format!(".switch a[href$='over=1{}']", &span[..1])).await;
                     let heading = format!("//h2[text()='In the last {span}']");
                     browser.wait().for_element(Locator::XPath(&heading)).await.unwrap();
                     for nth in 1..=3 {
@@ -164,17 +164,17 @@ async fn processes_lead_to_their_jobs_with_and_without_the_script() {
         with_browser(script, async |browser| {
             look(browser, 375, 1000, "dark").await.unwrap();
             open(browser, &bench, "").await;
-            click(browser, ".top a[href$=processes]").await;
+            follow(browser, ".top a[href$=processes]").await;
             let card = text(browser, ".process").await;
             for told in ["host:77", "worker", "alive", "in progress", "reserved"] {
                 assert!(card.contains(told), "{told}: {card}");
             }
-            click(browser, ".process td a[href$='/processes']").await;
+            follow(browser, ".process td a[href$='/processes']").await;
             assert_eq!(text(browser, "h1").await, "Processes of jobs");
-            click(browser, ".process a[href*='state=IN_PROGRESS']").await;
+            follow(browser, ".process a[href*='state=IN_PROGRESS']").await;
             let listed = text(browser, "#jobs").await;
             assert!(listed.contains('4') && !listed.contains("Nothing"), "{listed}");
-            click(browser, "td.main a").await;
+            follow(browser, "td.main a").await;
             assert_eq!(text(browser, "h1").await, "Job 4");
         })
         .await;
