@@ -81,17 +81,13 @@ SELECT (SELECT count(*) FROM activated) AS activated,
        $5::timestamptz IS NULL AND EXISTS (SELECT FROM {table} WHERE state = 'AVAILABLE') AS available,
        -- What was skipped because somebody had locked it is due still, and at once.
        EXTRACT(epoch FROM undone.schedule - now())::float8 AS due_in,
-       CASE WHEN $5::timestamptz IS NULL THEN (
-           SELECT EXTRACT(epoch FROM min(LEAST(
-                      job.expires + make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END),
-                      known.dead_at)) - now())::float8
-             FROM {table} AS job
-             LEFT JOIN {schema}.job_queue_nodes AS known ON known.node = job.node
-            WHERE job.state IN ('RESERVED', 'IN_PROGRESS') AND job.id NOT IN (SELECT id FROM abandoned))
-       ELSE (SELECT EXTRACT(epoch FROM min(dead_at) - now())::float8
-               FROM {schema}.job_queue_nodes
-              WHERE dead_at > now())
+       CASE WHEN $5::timestamptz IS NULL
+            THEN EXTRACT(epoch FROM held.ends - now())::float8
+            ELSE (SELECT EXTRACT(epoch FROM min(dead_at) - now())::float8
+                    FROM {schema}.job_queue_nodes
+                   WHERE dead_at > now())
        END AS lapse_in,
+       held.processes,
        EXISTS (SELECT FROM {schema}.job_queue_nodes WHERE dead_at > $5 AND dead_at <= now()) AS died,
        now() AS at,
        -- What is committed later than this after its time is left to a sweep of everything.
@@ -101,6 +97,15 @@ SELECT (SELECT count(*) FROM activated) AS activated,
        announced.*
   FROM told
  CROSS JOIN announced
+ CROSS JOIN (
+           SELECT min(LEAST(job.expires + make_interval(secs => CASE job.state WHEN 'IN_PROGRESS' THEN $2 ELSE 0 END),
+                            known.dead_at)) AS ends,
+                  count(DISTINCT job.node) AS processes
+             FROM {table} AS job
+             LEFT JOIN {schema}.job_queue_nodes AS known ON known.node = job.node
+            WHERE $5::timestamptz IS NULL
+              AND job.state IN ('RESERVED', 'IN_PROGRESS')
+              AND job.id NOT IN (SELECT id FROM abandoned)) AS held
  CROSS JOIN (
            SELECT (SELECT min(schedule)
                      FROM {table}

@@ -50,11 +50,12 @@ pub(crate) struct Looked {
 
 impl PollerActor {
     pub(crate) fn new(shared: Arc<Shared>, members: Members, lifeline: Lifeline) -> Self {
+        let reach = Reach::new(shared.settings.poll_interval);
         Self {
             shared,
             members,
             next: None,
-            reach: Reach::default(),
+            reach,
             sweeping: false,
             again: false,
             beating: false,

@@ -8,15 +8,21 @@ use crate::store::{Since, Swept};
 
 /// Whether sweeps look over everything, as they do while that is quick.
 ///
-/// While some transaction holds entries of jobs long gone in the indexes, a look over everything takes long.
-/// Then it takes a twentieth of the time at most, and the sweeps in between look on from where the last one ended.
-#[derive(Debug, Default)]
+/// While some transaction holds entries of jobs long gone in the indexes, or many jobs are held, a look over everything
+/// takes long. Then those of all processes take a twentieth of the time at most, and the sweeps in between look on from
+/// where the last one ended; but for one a poll interval, which finds what no notification told of.
+#[derive(Debug)]
 pub(crate) struct Reach {
+    poll_interval: Duration,
     since: Option<Since>,
     whole: Option<Instant>,
 }
 
 impl Reach {
+    pub(crate) fn new(poll_interval: Duration) -> Self {
+        Self { poll_interval, since: None, whole: None }
+    }
+
     /// Where the next sweep is to start; none means that it looks over everything.
     pub(crate) fn next(&self, now: Instant) -> Option<Since> {
         self.since.filter(|_| self.whole.is_some_and(|due| now < due))
@@ -38,8 +44,8 @@ impl Reach {
             return Some(Duration::ZERO);
         }
         if since.is_none() {
-            let took = now - began;
-            self.whole = (took > QUICK).then(|| now + rest_after(took));
+            let took = (now - began).saturating_mul(swept.processes.max(1));
+            self.whole = (took > QUICK).then(|| now + rest_after(took).min(self.poll_interval));
             return None;
         }
         self.whole.map(|due| due.saturating_duration_since(now))
@@ -51,16 +57,18 @@ pub(super) fn rest_after(took: Duration) -> Duration {
     took.saturating_mul(19)
 }
 
-/// A look over everything that takes no longer may be taken every time.
+/// Looks over everything that take no longer, those of all processes together, may be taken every time.
 const QUICK: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     #[test]
     fn everything_is_looked_over_every_time_while_that_is_quick() {
-        let (mut reach, now) = (Reach::default(), Instant::now());
+        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
         reach.swept(None, &swept(), now, now + QUICK);
         assert_eq!(reach.next(now + QUICK), None);
     }
@@ -71,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_look_over_everything_takes_a_twentieth_of_the_time_at_most() {
-        let (mut reach, now) = (Reach::default(), Instant::now());
+        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
         assert_eq!(reach.next(now), None);
         let slow = now + Duration::from_millis(100);
         assert_eq!(reach.swept(None, &swept(), now, slow), None);
@@ -84,8 +92,22 @@ mod tests {
     }
 
     #[test]
+    fn the_looks_of_all_processes_together_take_a_twentieth_of_the_time_at_most() {
+        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
+        let quick = now + QUICK / 2;
+        let eight = Swept { processes: 8, ..swept() };
+        assert_eq!(reach.swept(None, &eight, now, quick), None);
+        assert!(reach.next(quick + rest_after(QUICK * 4) - Duration::from_millis(1)).is_some());
+        assert_eq!(reach.next(quick + rest_after(QUICK * 4)), None);
+
+        let hundreds = Swept { processes: 300, ..swept() };
+        assert_eq!(reach.swept(None, &hundreds, now, quick), None);
+        assert_eq!(reach.next(quick + MINUTE), None, "what waits unheard of is found once a poll interval");
+    }
+
+    #[test]
     fn the_holds_of_a_process_that_died_are_looked_for_at_once_until_none_are_left() {
-        let (mut reach, now) = (Reach::default(), Instant::now());
+        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
         let slow = now + Duration::from_secs(1);
         reach.swept(None, &swept(), now, slow);
         let since = reach.next(slow);

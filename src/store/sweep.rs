@@ -43,6 +43,8 @@ pub(crate) struct Swept {
     pub(crate) due_in: Option<Duration>,
     /// When the next hold lapses or its process is dead, if it says nothing until then.
     pub(crate) lapse_in: Option<Duration>,
+    /// How many processes hold jobs, where everything was looked over; others do so just as often.
+    pub(crate) processes: u32,
 }
 
 impl Store {
@@ -82,6 +84,7 @@ impl Store {
             available: row.get("available"),
             due_in: seconds(row.get("due_in")),
             lapse_in: seconds(row.get("lapse_in")),
+            processes: row.get::<_, i64>("processes").try_into().unwrap_or(u32::MAX),
         }))
     }
 

@@ -461,6 +461,7 @@ async fn a_sweep_from_where_the_last_one_ended_misses_nothing_that_comes_due_or_
     let held = [table.started("", "").await, table.started("", "").await];
     let swept = table.store.sweep().await.unwrap();
     assert_eq!((swept.activated, swept.rescued, swept.died), (0, 0, false));
+    assert_eq!(swept.processes, 1, "both are held by one");
     let locker = table.db.client().await;
     let due = [
         table.insert("schedule", "now() + interval '1 h'").await,
