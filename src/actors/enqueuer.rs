@@ -1,4 +1,5 @@
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio_postgres::Client;
 
@@ -7,7 +8,7 @@ use crate::{
     database::{Lane, outdates},
     error::{DatabaseError, EnqueueError},
     job::NewJob,
-    run::batch::Batcher,
+    run::batch::{Batcher, Company},
     store::{Planned, Store},
 };
 
@@ -16,7 +17,8 @@ const MOST: usize = 1_000;
 
 /// Enqueues a job in a transaction of its own, for callers that have none. The answer is the job's id.
 ///
-/// Jobs that are sent while a statement is under way share the next one.
+/// Jobs that are sent while a statement is under way share the next one, and where there are several, so do those of
+/// whoever was answered and sends another at once.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<i64, EnqueueError>")]
 pub struct Enqueue(pub NewJob);
@@ -37,7 +39,14 @@ enum EnqueueFailure {
 
 impl EnqueueActor {
     pub(crate) fn new(store: Store, io: &Handle) -> Self {
-        let batches = Batcher::start(io, MOST, {
+        let company = {
+            let store = store.clone();
+            move || -> BoxFuture<'static, ()> {
+                let database = store.database.clone();
+                Box::pin(async move { database.round_trip(Lane::Work).await })
+            }
+        };
+        let batches = Batcher::start(io, MOST, Company::Returning(Box::new(company)), {
             let store = store.clone();
             move |jobs| {
                 let store = store.clone();

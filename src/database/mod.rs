@@ -314,6 +314,14 @@ impl Database {
         Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: patience })
     }
 
+    /// To the server and back, for the time that this takes; whoever has something to say there hears what is wrong.
+    pub(crate) async fn round_trip(&self, lane: Lane) {
+        if let Ok(connection) = self.get(lane, "reach the server").await {
+            let client: &Client = &connection;
+            let _ = client.batch_execute("").await;
+        }
+    }
+
     /// A queue's place on the connection that listens; none if there is to be none.
     pub(crate) fn subscribe(&self, channel: &str, key: i64, table: u32) -> Option<Subscription> {
         self.inner.connect.can_listen().then(|| self.inner.listener.subscribe(channel, key, table))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 
 use super::reply::{Alarm, Reply, reply};
@@ -18,56 +19,51 @@ impl<T, R> Clone for Batcher<T, R> {
     }
 }
 
+/// Whom a batch waits for before it goes.
+pub(crate) enum Company<T> {
+    /// Nobody.
+    Unawaited,
+    /// Others, as long as all that it has gathered may linger.
+    Lingering(Box<dyn FnMut(&T) -> bool + Send>),
+    /// Those whom the last batch has answered, for as long as this takes. Each comes back in a moment if it asks one thing
+    /// after the other. Else they would meet the half of them that had to wait, and find themselves in two halves that
+    /// take turns for good, with twice as many commits.
+    Returning(Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>),
+}
+
 /// A batch that waits for company does so for as long at most, and looks so often whether more come and whether it may go on
 /// waiting.
 const LINGERS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(1));
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// Has `run` answer the requests, up to `most` at a time and one batch after the other, in their order.
-    pub(crate) fn start<F, Fut>(io: &Handle, most: usize, run: F) -> Self
+    pub(crate) fn start<F, Fut>(io: &Handle, most: usize, mut company: Company<T>, mut run: F) -> Self
     where
         F: FnMut(Vec<T>) -> Fut + Send + 'static,
         Fut: Future<Output = Vec<R>> + Send,
     {
-        Self::lingering(io, most, |_| false, run)
-    }
-
-    /// The same, but a batch waits a moment for others as long as all that it has gathered may.
-    pub(crate) fn lingering<F, Fut>(
-        io: &Handle,
-        most: usize,
-        may_linger: impl Fn(&T) -> bool + Send + 'static,
-        mut run: F,
-    ) -> Self
-    where
-        F: FnMut(Vec<T>) -> Fut + Send + 'static,
-        Fut: Future<Output = Vec<R>> + Send,
-    {
-        let (requests, mut inbox) = mpsc::unbounded_channel::<(T, Reply<R>)>();
+        let (requests, inbox) = mpsc::unbounded_channel();
         let alarm = Alarm::new(io);
         io.spawn(async move {
-            let mut gathered = Vec::new();
-            while inbox.recv_many(&mut gathered, most).await > 0 {
-                let until = Instant::now() + LINGERS.0;
-                while gathered.len() < most
-                    && gathered.iter().all(|(request, _)| may_linger(request))
-                    && Instant::now() < until
-                {
-                    // To be woken for each that comes would cost more than it saves.
-                    tokio::time::sleep(LINGERS.1).await;
-                    let before = gathered.len();
-                    while gathered.len() < most
-                        && let Ok(request) = inbox.try_recv()
-                    {
-                        gathered.push(request);
-                    }
-                    if gathered.len() == before {
-                        // Who came alone would wait for nobody.
-                        break;
+            let mut next = Gathering { inbox, most, gathered: Vec::new() };
+            let mut last: Option<Last> = None;
+            while next.begin().await {
+                match &mut company {
+                    Company::Unawaited => {}
+                    Company::Lingering(may_linger) => next.linger(may_linger).await,
+                    Company::Returning(meanwhile) => {
+                        if last.is_some_and(|last| last.returns(next.gathered.len(), Instant::now())) {
+                            // Over or given up, whoever came is here.
+                            let _ = tokio::time::timeout(LINGERS.0, meanwhile()).await;
+                            next.take();
+                        }
                     }
                 }
-                let (batch, waiting): (Vec<_>, Vec<_>) = gathered.drain(..).unzip();
+                let (batch, waiting): (Vec<_>, Vec<_>) = next.gathered.drain(..).unzip();
+                let (jobs, began) = (batch.len(), Instant::now());
                 let answers = run(batch).await.into_iter().zip(waiting);
+                let ended = Instant::now();
+                last = Some(Last { jobs, took: ended - began, ended });
                 alarm.wake(answers.filter_map(|(answer, reply)| reply.give(answer)));
             }
         });
@@ -83,11 +79,69 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     }
 }
 
+/// What goes into the next batch.
+struct Gathering<T, R> {
+    inbox: mpsc::UnboundedReceiver<(T, Reply<R>)>,
+    most: usize,
+    gathered: Vec<(T, Reply<R>)>,
+}
+
+impl<T, R> Gathering<T, R> {
+    /// Waits for one, and takes those that are there already; false once there will be none.
+    async fn begin(&mut self) -> bool {
+        self.inbox.recv_many(&mut self.gathered, self.most).await > 0
+    }
+
+    /// Takes those that have come meanwhile.
+    fn take(&mut self) {
+        while !self.is_full()
+            && let Ok(request) = self.inbox.try_recv()
+        {
+            self.gathered.push(request);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.gathered.len() >= self.most
+    }
+
+    async fn linger(&mut self, may_linger: &mut (dyn FnMut(&T) -> bool + Send)) {
+        let until = Instant::now() + LINGERS.0;
+        while !self.is_full() && self.gathered.iter().all(|(request, _)| may_linger(request)) && Instant::now() < until
+        {
+            // To be woken for each that comes would cost more than it saves.
+            tokio::time::sleep(LINGERS.1).await;
+            let before = self.gathered.len();
+            self.take();
+            if self.gathered.len() == before {
+                // Who came alone would wait for nobody.
+                break;
+            }
+        }
+    }
+}
+
+/// The batch before.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    jobs: usize,
+    took: Duration,
+    ended: Instant,
+}
+
+impl Last {
+    /// Whether those whom it has answered are to be waited for, where so many are there: it has only just ended, and it is
+    /// not one after the other that a lone one asks for.
+    fn returns(&self, gathered: usize, now: Instant) -> bool {
+        self.jobs + gathered > 2 && now - self.ended < self.took / 8
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::{
-        Arc,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     };
 
@@ -96,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn what_gathers_during_a_batch_shares_the_next_and_keeps_its_order() {
         let gate = Arc::new(Semaphore::new(0));
-        let batcher = Batcher::start(&Handle::current(), 100, {
+        let batcher = Batcher::start(&Handle::current(), 100, Company::Unawaited, {
             let gate = Arc::clone(&gate);
             move |batch: Vec<u32>| {
                 let gate = Arc::clone(&gate);
@@ -124,7 +178,7 @@ mod tests {
             looks.fetch_add(1, Ordering::Relaxed);
             *request > 0
         };
-        Batcher::lingering(&Handle::current(), 3, may_linger, |batch: Vec<u32>| async move {
+        Batcher::start(&Handle::current(), 3, Company::Lingering(Box::new(may_linger)), |batch: Vec<u32>| async move {
             let size = batch.len();
             batch.into_iter().map(|_| size).collect()
         })
@@ -156,5 +210,43 @@ mod tests {
         looks.store(0, Ordering::Relaxed);
         assert_eq!(first_and_others(&batcher, 1, &[0]).await, [2, 2]);
         assert_eq!(looks.load(Ordering::Relaxed), 3, "of the first, and of both once the other has come");
+    }
+
+    #[test]
+    fn those_whom_a_batch_has_answered_are_waited_for_unless_they_are_one_or_it_is_long_ago() {
+        let ended = Instant::now();
+        let took = Duration::from_millis(8);
+        let last = |jobs| Last { jobs, took, ended };
+        assert!(last(10).returns(1, ended), "one of them is back already");
+        assert!(last(1).returns(19, ended), "nineteen that had to wait for it");
+        assert!(!last(1).returns(1, ended), "a lone one that is back would wait for nobody");
+        assert!(!last(10).returns(1, ended + took / 8), "they do not ask one thing after the other");
+    }
+
+    #[tokio::test]
+    async fn two_halves_that_take_turns_find_together() {
+        let back = Arc::<Mutex<Vec<_>>>::default();
+        let itself = Arc::<OnceLock<Batcher<(), usize>>>::default();
+        let company = Company::Returning(Box::new({
+            let (back, itself) = (Arc::clone(&back), Arc::clone(&itself));
+            move || -> BoxFuture<'static, ()> {
+                back.lock().unwrap().extend((0..5).map(|_| itself.get().unwrap().submit(())));
+                Box::pin(async {})
+            }
+        }));
+        let batcher = Batcher::start(&Handle::current(), 100, company, |batch: Vec<()>| async move {
+            // Long beside what may pass on a busy machine until the next one begins.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            vec![batch.len(); batch.len()]
+        });
+        itself.set(batcher.clone()).unwrap();
+        let first: Vec<_> = (0..5).map(|_| batcher.submit(())).collect();
+        tokio::task::yield_now().await;
+        let second: Vec<_> = (0..5).map(|_| batcher.submit(())).collect();
+
+        assert_eq!(futures_util::future::join_all(first).await, [Some(5); 5]);
+        assert_eq!(futures_util::future::join_all(second).await, [Some(10); 5]);
+        let back = std::mem::take(&mut *back.lock().unwrap());
+        assert_eq!(futures_util::future::join_all(back).await, [Some(10); 5]);
     }
 }

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::{
     backoff::reconnect_delay,
-    batch::Batcher,
+    batch::{Batcher, Company},
     hold::Hold,
     node::{Life, Node},
 };
@@ -69,14 +69,14 @@ impl Desk {
         // Where so many wait for a connection, those that are started would too, so they may as well share a commit.
         let database = store.database.clone();
         let may_linger = move |ask: &Ask| matches!(ask, Ask::Start(..)) && database.is_short();
-        let turns = Batcher::lingering(io, MOST, may_linger, {
+        let turns = Batcher::start(io, MOST, Company::Lingering(Box::new(may_linger)), {
             let (store, node) = (store.clone(), Arc::clone(node));
             move |asks| {
                 let (store, node) = (store.clone(), Arc::clone(&node));
                 async move { turn(&store, &node, asks, reservation_timeout.min(PATIENCE)).await }
             }
         });
-        let settlements = Batcher::start(io, MOST, {
+        let settlements = Batcher::start(io, MOST, Company::Unawaited, {
             let store = store.clone();
             move |jobs: Vec<(Lease, Verdict)>| {
                 let store = store.clone();
