@@ -63,22 +63,23 @@ impl RawParams {
 
     /// Writes `params` as JSON, `type` naming them where they are a struct or a name is given.
     pub(crate) fn json<T: Serialize + ?Sized>(kind: Option<&str>, params: &T) -> Result<Self, ParamsError> {
-        let mut value = serde_json::to_value(params).map_err(ParamsError::WriteJson)?;
-        if let Some(kind) = kind.map(str::to_owned).or_else(|| struct_name(params)) {
-            match &mut value {
-                serde_json::Value::Object(fields) => {
-                    fields.entry("type").or_insert(kind.into());
-                }
-                // A tuple or unit struct is no object; its queue dispatches without a type.
-                _ => return Err(ParamsError::NoObject),
-            }
+        let text = serde_json::to_string(params).map_err(ParamsError::WriteJson)?;
+        let Some(kind) = kind.or_else(|| struct_name(params)) else {
+            return Ok(RawParams::Json(text));
+        };
+        // A tuple or unit struct is no object; its queue dispatches without a type.
+        let fields = text.trim_start().strip_prefix('{').ok_or(ParamsError::NoObject)?;
+        if has_type(&text) {
+            return Ok(RawParams::Json(text));
         }
-        Ok(RawParams::Json(value.to_string()))
+        let kind = serde_json::to_string(kind).map_err(ParamsError::WriteJson)?;
+        let comma = if fields.trim_start().starts_with('}') { "" } else { "," };
+        Ok(RawParams::Json([r#"{"type":"#, &kind, comma, fields].concat()))
     }
 
     /// Writes `params` as MessagePack beside their name.
     pub(crate) fn binary<T: Serialize + ?Sized>(kind: Option<&str>, params: &T) -> Result<Self, ParamsError> {
-        let kind = kind.map(str::to_owned).or_else(|| struct_name(params));
+        let kind = kind.or_else(|| struct_name(params));
         rmp_serde::to_vec_named(&(kind, params)).map(RawParams::Binary).map_err(ParamsError::WriteBinary)
     }
 
@@ -136,6 +137,21 @@ fn fault<E: fmt::Display>(error: serde_path_to_error::Error<E>) -> ParamsError {
     ParamsError::Read { path: error.path().to_string(), reason: error.inner().to_string() }
 }
 
+/// Whether the object that this is has a `type`.
+fn has_type(object: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Fields {
+        #[serde(default, rename = "type", deserialize_with = "there")]
+        has_type: bool,
+    }
+    // An error is of one that comes twice.
+    object.contains(r#""type""#) && serde_json::from_str(object).map_or(true, |Fields { has_type }| has_type)
+}
+
+fn there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
+    value.deserialize_ignored_any(IgnoredAny).map(|IgnoredAny| true)
+}
+
 /// The first of a pair, the second being of any type.
 #[derive(serde::Deserialize)]
 struct PairHead(Option<String>, #[allow(dead_code)] IgnoredAny);
@@ -160,9 +176,9 @@ impl<'a> FromSql<'a> for RawParams {
 /// The name that serde knows a struct by, `#[serde(rename)]` included; none for anything else.
 ///
 /// Serializing tells the name before the first field, and that is where this serializer stops.
-fn struct_name<T: Serialize + ?Sized>(value: &T) -> Option<String> {
+fn struct_name<T: Serialize + ?Sized>(value: &T) -> Option<&'static str> {
     match value.serialize(NameProbe) {
-        Err(Probed(name)) => name.map(str::to_owned),
+        Err(Probed(name)) => name,
         Ok(never) => match never {},
     }
 }
@@ -292,14 +308,25 @@ mod tests {
     fn a_struct_names_its_own_type() {
         let params = RawParams::json(None, &SendEmail { to: "a".into() }).unwrap();
 
-        assert_eq!(params, RawParams::Json(r#"{"to":"a","type":"SendEmail"}"#.into()));
+        assert_eq!(params, RawParams::Json(r#"{"type":"SendEmail","to":"a"}"#.into()));
+
+        #[derive(Serialize)]
+        struct Nothing {}
+        let params = RawParams::json(Some("No \"thing\""), &Nothing {}).unwrap();
+        assert_eq!(params, RawParams::Json(r#"{"type":"No \"thing\""}"#.into()));
+        assert!(matches!(RawParams::json(Some("List"), &[1, 2]), Err(ParamsError::NoObject)));
     }
 
     #[test]
     fn a_type_that_the_params_already_have_stands() {
         let params = RawParams::json(None, &Mail::Welcome { to: "a".into() }).unwrap();
 
-        assert_eq!(params, RawParams::Json(r#"{"to":"a","type":"Welcome"}"#.into()));
+        assert_eq!(params, RawParams::Json(r#"{"type":"Welcome","to":"a"}"#.into()));
+
+        let null = RawParams::json(Some("Given"), &serde_json::json!({ "type": null })).unwrap();
+        assert_eq!(null, RawParams::Json(r#"{"type":null}"#.into()));
+        let deeper = RawParams::json(Some("Given"), &serde_json::json!({ "of": { "type": 1 }, "x": "type" })).unwrap();
+        assert_eq!(deeper, RawParams::Json(r#"{"type":"Given","of":{"type":1},"x":"type"}"#.into()));
     }
 
     #[test]
