@@ -17,8 +17,8 @@ const MOST: usize = 1_000;
 
 /// Enqueues a job in a transaction of its own, for callers that have none. The answer is the job's id.
 ///
-/// Jobs that are sent while a statement is under way share the next one, and where there are several, so do those of
-/// whoever was answered and sends another at once.
+/// Jobs that are sent while a statement is under way share the next one. One that follows another at once goes to the
+/// server and back first, for 10 ms at most, so that whoever was just answered can join.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<i64, EnqueueError>")]
 pub struct Enqueue(pub NewJob);
@@ -43,7 +43,7 @@ impl EnqueueActor {
             let store = store.clone();
             move || -> BoxFuture<'static, ()> {
                 let database = store.database.clone();
-                Box::pin(async move { database.round_trip(Lane::Work).await })
+                Box::pin(async move { database.round_trip().await })
             }
         };
         let batches = Batcher::start(io, MOST, Company::Returning(Box::new(company)), {

@@ -50,7 +50,7 @@ pub(crate) struct Looked {
 
 impl PollerActor {
     pub(crate) fn new(shared: Arc<Shared>, members: Members, lifeline: Lifeline) -> Self {
-        let reach = Reach::new(shared.settings.poll_interval);
+        let reach = Reach::new(shared.settings.poll_interval, shared.settings.dead_after);
         Self {
             shared,
             members,

@@ -314,9 +314,14 @@ impl Database {
         Err(DatabaseError::Silent { attempted: attempted.to_owned(), waited: patience })
     }
 
-    /// To the server and back, for the time that this takes; whoever has something to say there hears what is wrong.
-    pub(crate) async fn round_trip(&self, lane: Lane) {
-        if let Ok(connection) = self.get(lane, "reach the server").await {
+    /// To the server and back, for the time that this takes; whoever has something to say there hears what is wrong. No
+    /// connection is waited for where others do. Given up half-way, it leaves an answer that nobody reads, and what follows
+    /// on the connection comes behind it.
+    pub(crate) async fn round_trip(&self) {
+        if self.is_short() {
+            return;
+        }
+        if let Ok(connection) = self.get(Lane::Work, "reach the server").await {
             let client: &Client = &connection;
             let _ = client.batch_execute("").await;
         }

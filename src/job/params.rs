@@ -1,6 +1,6 @@
 //! A job's params: how they are written to the table, read from it, and tell their type.
 
-use std::{error::Error as StdError, fmt};
+use std::{collections::HashMap, error::Error as StdError, fmt};
 
 use postgres_types::{FromSql, Type};
 use serde::{
@@ -68,7 +68,7 @@ impl RawParams {
             return Ok(RawParams::Json(text));
         };
         // A tuple or unit struct is no object; its queue dispatches without a type.
-        let fields = text.trim_start().strip_prefix('{').ok_or(ParamsError::NoObject)?;
+        let fields = text.strip_prefix('{').ok_or(ParamsError::NoObject)?;
         if has_type(&text) {
             return Ok(RawParams::Json(text));
         }
@@ -139,17 +139,8 @@ fn fault<E: fmt::Display>(error: serde_path_to_error::Error<E>) -> ParamsError {
 
 /// Whether the object that this is has a `type`.
 fn has_type(object: &str) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Fields {
-        #[serde(default, rename = "type", deserialize_with = "there")]
-        has_type: bool,
-    }
-    // An error is of one that comes twice.
-    object.contains(r#""type""#) && serde_json::from_str(object).map_or(true, |Fields { has_type }| has_type)
-}
-
-fn there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
-    value.deserialize_ignored_any(IgnoredAny).map(|IgnoredAny| true)
+    let fields = || serde_json::from_str::<HashMap<String, IgnoredAny>>(object);
+    object.contains(r#""type""#) && fields().is_ok_and(|fields| fields.contains_key("type"))
 }
 
 /// The first of a pair, the second being of any type.
@@ -274,7 +265,8 @@ impl serde::Serializer for NameProbe {
     }
 
     fn serialize_struct(self, name: &'static str, _: usize) -> Result<Self::SerializeStruct, Probed> {
-        Err(Probed(Some(name)))
+        // serde_json passes JSON that is written already through a struct of a name that is none.
+        Err(Probed((!name.starts_with('$')).then_some(name)))
     }
 
     fn serialize_struct_variant(
@@ -292,6 +284,7 @@ impl serde::Serializer for NameProbe {
 mod tests {
     use super::*;
     use serde::Deserialize;
+    use serde_json::value::RawValue;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct SendEmail {
@@ -315,6 +308,10 @@ mod tests {
         let params = RawParams::json(Some("No \"thing\""), &Nothing {}).unwrap();
         assert_eq!(params, RawParams::Json(r#"{"type":"No \"thing\""}"#.into()));
         assert!(matches!(RawParams::json(Some("List"), &[1, 2]), Err(ParamsError::NoObject)));
+        let written: &RawValue = serde_json::from_str(r#"{ "to": "a" }"#).unwrap();
+        assert_eq!(RawParams::json(None, written).unwrap(), RawParams::Json(written.get().into()));
+        let empty: &RawValue = serde_json::from_str("{ }").unwrap();
+        assert_eq!(RawParams::json(Some("Empty"), empty).unwrap(), RawParams::Json(r#"{"type":"Empty" }"#.into()));
     }
 
     #[test]

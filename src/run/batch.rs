@@ -7,7 +7,8 @@ use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 
 use super::reply::{Alarm, Reply, reply};
 
-/// Requests that share statements. A lone one waits for nothing, unless it may linger; a thousand at once share a commit.
+/// Requests that share statements. A lone one waits for nobody, unless company is waited for; a thousand at once share a
+/// commit.
 #[derive(Debug)]
 pub(crate) struct Batcher<T, R> {
     requests: mpsc::UnboundedSender<(T, Reply<R>)>,
@@ -31,9 +32,12 @@ pub(crate) enum Company<T> {
     Returning(Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>),
 }
 
-/// A batch that waits for company does so for as long at most, and looks so often whether more come and whether it may go on
-/// waiting.
+/// A batch that waits for company does so for as long at most; one that lingers looks so often whether more come and
+/// whether it may go on.
 const LINGERS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(1));
+
+/// Where nobody came back for long, so many batches do not wait: they are of those who ask for one thing each.
+const IDLE: u32 = 16;
 
 impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
     /// Has `run` answer the requests, up to `most` at a time and one batch after the other, in their order.
@@ -46,24 +50,30 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
         let alarm = Alarm::new(io);
         io.spawn(async move {
             let mut next = Gathering { inbox, most, gathered: Vec::new() };
-            let mut last: Option<Last> = None;
+            let (mut last, mut idle) = (None::<Last>, 0);
             while next.begin().await {
                 match &mut company {
                     Company::Unawaited => {}
                     Company::Lingering(may_linger) => next.linger(may_linger).await,
                     Company::Returning(meanwhile) => {
-                        if last.is_some_and(|last| last.returns(next.gathered.len(), Instant::now())) {
+                        let worth = last.filter(|last| last.is_worth_waiting_for(next.gathered.len(), Instant::now()));
+                        if idle > 0 {
+                            idle -= 1;
+                        } else if let Some(last) = worth.filter(|_| !next.is_full()) {
+                            let begun = Instant::now();
                             // Over or given up, whoever came is here.
                             let _ = tokio::time::timeout(LINGERS.0, meanwhile()).await;
-                            next.take();
+                            if next.take() == 0 && begun.elapsed() > last.took / 2 {
+                                idle = IDLE;
+                            }
                         }
                     }
                 }
                 let (batch, waiting): (Vec<_>, Vec<_>) = next.gathered.drain(..).unzip();
-                let (jobs, began) = (batch.len(), Instant::now());
+                let (size, began) = (batch.len(), Instant::now());
                 let answers = run(batch).await.into_iter().zip(waiting);
                 let ended = Instant::now();
-                last = Some(Last { jobs, took: ended - began, ended });
+                last = Some(Last { size, took: ended - began, ended });
                 alarm.wake(answers.filter_map(|(answer, reply)| reply.give(answer)));
             }
         });
@@ -92,13 +102,15 @@ impl<T, R> Gathering<T, R> {
         self.inbox.recv_many(&mut self.gathered, self.most).await > 0
     }
 
-    /// Takes those that have come meanwhile.
-    fn take(&mut self) {
+    /// Takes those that have come meanwhile; how many.
+    fn take(&mut self) -> usize {
+        let before = self.gathered.len();
         while !self.is_full()
             && let Ok(request) = self.inbox.try_recv()
         {
             self.gathered.push(request);
         }
+        self.gathered.len() - before
     }
 
     fn is_full(&self) -> bool {
@@ -111,9 +123,7 @@ impl<T, R> Gathering<T, R> {
         {
             // To be woken for each that comes would cost more than it saves.
             tokio::time::sleep(LINGERS.1).await;
-            let before = self.gathered.len();
-            self.take();
-            if self.gathered.len() == before {
+            if self.take() == 0 {
                 // Who came alone would wait for nobody.
                 break;
             }
@@ -124,7 +134,7 @@ impl<T, R> Gathering<T, R> {
 /// The batch before.
 #[derive(Debug, Clone, Copy)]
 struct Last {
-    jobs: usize,
+    size: usize,
     took: Duration,
     ended: Instant,
 }
@@ -132,8 +142,8 @@ struct Last {
 impl Last {
     /// Whether those whom it has answered are to be waited for, where so many are there: it has only just ended, and it is
     /// not one after the other that a lone one asks for.
-    fn returns(&self, gathered: usize, now: Instant) -> bool {
-        self.jobs + gathered > 2 && now - self.ended < self.took / 8
+    fn is_worth_waiting_for(&self, gathered: usize, now: Instant) -> bool {
+        self.size + gathered > 2 && now - self.ended < self.took / 8
     }
 }
 
@@ -216,11 +226,41 @@ mod tests {
     fn those_whom_a_batch_has_answered_are_waited_for_unless_they_are_one_or_it_is_long_ago() {
         let ended = Instant::now();
         let took = Duration::from_millis(8);
-        let last = |jobs| Last { jobs, took, ended };
-        assert!(last(10).returns(1, ended), "one of them is back already");
-        assert!(last(1).returns(19, ended), "nineteen that had to wait for it");
-        assert!(!last(1).returns(1, ended), "a lone one that is back would wait for nobody");
-        assert!(!last(10).returns(1, ended + took / 8), "they do not ask one thing after the other");
+        let last = |size| Last { size, took, ended };
+        assert!(last(10).is_worth_waiting_for(1, ended), "one of them is back already");
+        assert!(last(1).is_worth_waiting_for(19, ended), "nineteen that had to wait for it");
+        assert!(!last(1).is_worth_waiting_for(1, ended), "a lone one that is back would wait for nobody");
+        assert!(!last(10).is_worth_waiting_for(1, ended + took / 8), "they do not ask one thing after the other");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_comes_back_for_long_nobody_is_waited_for() {
+        let waits = Arc::<AtomicUsize>::default();
+        let company = Company::Returning(Box::new({
+            let waits = Arc::clone(&waits);
+            move || -> BoxFuture<'static, ()> {
+                waits.fetch_add(1, Ordering::Relaxed);
+                Box::pin(std::future::pending())
+            }
+        }));
+        let batcher = Batcher::start(&Handle::current(), 3, company, |batch: Vec<()>| async move {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+            batch
+        });
+        let asked: Vec<_> = (0..10).map(|_| batcher.submit(())).collect();
+
+        assert_eq!(futures_util::future::join_all(asked).await, [Some(()); 10]);
+        assert!(waits.load(Ordering::Relaxed) <= 1, "the last batch has room; those before it were full");
+        let (mut asked, mut first) = (Vec::new(), batcher.submit(()));
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+            asked.extend([batcher.submit(()), batcher.submit(())]);
+            first.await;
+            first = batcher.submit(());
+        }
+        futures_util::future::join_all(asked).await;
+        first.await;
+        assert!(waits.load(Ordering::Relaxed) <= 1, "it was in vain");
     }
 
     #[tokio::test]
@@ -236,7 +276,7 @@ mod tests {
         }));
         let batcher = Batcher::start(&Handle::current(), 100, company, |batch: Vec<()>| async move {
             // Long beside what may pass on a busy machine until the next one begins.
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(600)).await;
             vec![batch.len(); batch.len()]
         });
         itself.set(batcher.clone()).unwrap();

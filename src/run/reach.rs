@@ -9,18 +9,20 @@ use crate::store::{Since, Swept};
 /// Whether sweeps look over everything, as they do while that is quick.
 ///
 /// While some transaction holds entries of jobs long gone in the indexes, or many jobs are held, a look over everything
-/// takes long. Then those of all processes take a twentieth of the time at most, and the sweeps in between look on from
-/// where the last one ended; but for one a poll interval, which finds what no notification told of.
+/// takes long. Then a process's own take a twentieth of its time, and those of all processes no more together, as long as
+/// each looks often enough. The sweeps in between look on from where the last one ended.
 #[derive(Debug)]
 pub(crate) struct Reach {
-    poll_interval: Duration,
+    often_enough: Duration,
     since: Option<Since>,
     whole: Option<Instant>,
 }
 
 impl Reach {
-    pub(crate) fn new(poll_interval: Duration) -> Self {
-        Self { poll_interval, since: None, whole: None }
+    /// However many processes there are, what only a look over everything finds is found within a poll interval, and
+    /// within the time after which a process counts as dead.
+    pub(crate) fn new(poll_interval: Duration, dead_after: Duration) -> Self {
+        Self { often_enough: poll_interval.min(dead_after), since: None, whole: None }
     }
 
     /// Where the next sweep is to start; none means that it looks over everything.
@@ -44,8 +46,10 @@ impl Reach {
             return Some(Duration::ZERO);
         }
         if since.is_none() {
-            let took = (now - began).saturating_mul(swept.processes.max(1));
-            self.whole = (took > QUICK).then(|| now + rest_after(took).min(self.poll_interval));
+            let (took, processes) = (now - began, swept.processes.max(1));
+            let own = rest_after(took);
+            let rest = own.saturating_mul(processes).min(self.often_enough).max(own);
+            self.whole = (took.saturating_mul(processes) > QUICK).then(|| now + rest);
             return None;
         }
         self.whole.map(|due| due.saturating_duration_since(now))
@@ -68,7 +72,7 @@ mod tests {
 
     #[test]
     fn everything_is_looked_over_every_time_while_that_is_quick() {
-        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
+        let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
         reach.swept(None, &swept(), now, now + QUICK);
         assert_eq!(reach.next(now + QUICK), None);
     }
@@ -79,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_look_over_everything_takes_a_twentieth_of_the_time_at_most() {
-        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
+        let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
         assert_eq!(reach.next(now), None);
         let slow = now + Duration::from_millis(100);
         assert_eq!(reach.swept(None, &swept(), now, slow), None);
@@ -93,21 +97,33 @@ mod tests {
 
     #[test]
     fn the_looks_of_all_processes_together_take_a_twentieth_of_the_time_at_most() {
-        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
+        let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
         let quick = now + QUICK / 2;
         let eight = Swept { processes: 8, ..swept() };
         assert_eq!(reach.swept(None, &eight, now, quick), None);
         assert!(reach.next(quick + rest_after(QUICK * 4) - Duration::from_millis(1)).is_some());
         assert_eq!(reach.next(quick + rest_after(QUICK * 4)), None);
+    }
 
-        let hundreds = Swept { processes: 300, ..swept() };
-        assert_eq!(reach.swept(None, &hundreds, now, quick), None);
-        assert_eq!(reach.next(quick + MINUTE), None, "what waits unheard of is found once a poll interval");
+    #[test]
+    fn each_process_looks_over_everything_often_enough_and_no_more_often_than_by_itself() {
+        let (dead_after, now) = (Duration::from_secs(10), Instant::now());
+        let mut reach = Reach::new(MINUTE, dead_after);
+        let quick = now + QUICK;
+        let hundred = Swept { processes: 100, ..swept() };
+        assert_eq!(reach.swept(None, &hundred, now, quick), None);
+        assert!(reach.next(quick + dead_after - Duration::from_millis(1)).is_some());
+        assert_eq!(reach.next(quick + dead_after), None);
+
+        let slow = now + Duration::from_secs(1);
+        assert_eq!(reach.swept(None, &hundred, now, slow), None);
+        assert!(reach.next(slow + Duration::from_secs(18)).is_some());
+        assert_eq!(reach.next(slow + Duration::from_secs(19)), None);
     }
 
     #[test]
     fn the_holds_of_a_process_that_died_are_looked_for_at_once_until_none_are_left() {
-        let (mut reach, now) = (Reach::new(MINUTE), Instant::now());
+        let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
         let slow = now + Duration::from_secs(1);
         reach.swept(None, &swept(), now, slow);
         let since = reach.next(slow);

@@ -43,7 +43,7 @@ pub(crate) struct Swept {
     pub(crate) due_in: Option<Duration>,
     /// When the next hold lapses or its process is dead, if it says nothing until then.
     pub(crate) lapse_in: Option<Duration>,
-    /// How many processes hold jobs, where everything was looked over; others do so just as often.
+    /// How many processes hold jobs of the queue, where everything was looked over: each does that about as often.
     pub(crate) processes: u32,
 }
 

@@ -75,7 +75,7 @@ async fn act(browser: &Client, address: &str, what: &str, path: &str, buttons: &
     for button in buttons {
         chromium::css(browser, button).await;
         begun = Instant::now();
-        chromium::click(browser, button).await;
+        chromium::follow(browser, button).await;
     }
     let notice = chromium::text(browser, ".notice").await;
     println!("| {what} | {} | {} |", begun.elapsed().as_millis(), notice.replace('\n', " "));
