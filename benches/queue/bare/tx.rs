@@ -1,4 +1,5 @@
-//! One transaction a job, sent in one flight: claim and delete the job, write a row, commit.
+//! One transaction a job: claim and delete the job, write a row, commit. In one flight, or in three, as anybody has to who
+//! writes what follows from the job.
 
 use std::cell::Cell;
 
@@ -11,7 +12,7 @@ use crate::{
     failure::Failure,
 };
 
-pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<(), Failure> {
+pub(crate) async fn run(task: &Task, connections: u32, one_flight: bool, stage: &Stage) -> Result<(), Failure> {
     let claim = claim_and_delete(&task.table, 1);
     let prepare = async |client: &tokio_postgres::Client| {
         Ok([
@@ -31,13 +32,16 @@ pub(crate) async fn run(task: &Task, connections: u32, stage: &Stage) -> Result<
             let number = next.get();
             let row: [&(dyn ToSql + Sync); 1] = [&number];
             stage.tally.begin();
-            let (_, rows, _, _) = try_join!(
-                biased;
-                client.execute(&begin, &[]),
-                client.query(&claim, &[]),
-                client.execute(&write, &row),
-                client.execute(&commit, &[]),
-            )?;
+            let (begin, claim) = (client.execute(&begin, &[]), client.query(&claim, &[]));
+            let (write, commit) = (client.execute(&write, &row), client.execute(&commit, &[]));
+            let rows = if one_flight {
+                try_join!(biased; begin, claim, write, commit)?.1
+            } else {
+                let (_, rows) = try_join!(biased; begin, claim)?;
+                write.await?;
+                commit.await?;
+                rows
+            };
             if rows.len() != 1 {
                 return Err(format!("the bare loop found {} jobs instead of one", rows.len()).into());
             }

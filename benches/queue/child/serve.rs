@@ -76,7 +76,7 @@ async fn perform(task: &Task, stage: &Stage) -> Result<(), Failure> {
         Duty::BareSteps { connections, jobs, handler } => {
             bare::steps::run(task, connections, jobs, handler, stage).await
         }
-        Duty::BareTx { connections } => bare::tx::run(task, connections, stage).await,
+        Duty::BareTx { connections, one_flight } => bare::tx::run(task, connections, one_flight, stage).await,
         Duty::BareBatch { connections } => bare::batch::run(task, connections, stage).await,
         Duty::BareClaimedBatch { connections } => bare::claims::run(task, connections, true, stage).await,
         Duty::BareEnqueue { callers } => bare::enqueue::run(task, callers, stage).await,

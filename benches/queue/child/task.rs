@@ -36,8 +36,8 @@ pub(crate) enum Duty {
     BareDrain { connections: u32 },
     /// Bare: reserves, starts and deletes so many jobs in three commits.
     BareSteps { connections: u32, jobs: u32, handler: BareHandler },
-    /// Bare: claims, deletes and writes a row, one job a transaction.
-    BareTx { connections: u32 },
+    /// Bare: claims, deletes and writes a row, one job a transaction, in one flight or each when the one before is answered.
+    BareTx { connections: u32, one_flight: bool },
     /// Bare: deletes a hundred jobs and writes their rows in one transaction.
     BareBatch { connections: u32 },
     /// Bare: claims a hundred jobs, writes their rows and deletes the jobs in one transaction.
@@ -126,7 +126,12 @@ impl fmt::Display for Duty {
                     BareHandler::Complete | BareHandler::Age => Ok(()),
                 }
             }
-            Duty::BareTx { connections } => write!(f, "bare, {connections} connections, one a commit"),
+            Duty::BareTx { connections, one_flight: true } => {
+                write!(f, "bare, {connections} connections, one a commit")
+            }
+            Duty::BareTx { connections, one_flight: false } => {
+                write!(f, "bare, {connections} connections, one a commit, in three flights")
+            }
             Duty::BareBatch { connections } => {
                 write!(f, "bare, {connections} connections, 100 deleted and written a commit")
             }

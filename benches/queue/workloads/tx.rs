@@ -24,7 +24,8 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let [newcomer, many] = DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Statement });
     let [newcomer_begins, many_begin] =
         DEMANDS.map(|max_demand| Duty::Work { max_demand, handler: Handler::Transaction });
-    let contenders = [newcomer, Duty::BareTx { connections: CONNECTIONS }, many, newcomer_begins, many_begin];
+    let [bare, apart] = [true, false].map(|one_flight| Duty::BareTx { connections: CONNECTIONS, one_flight });
+    let contenders = [newcomer, bare, many, newcomer_begins, many_begin, apart];
     let series = write_all(bench, field, jobs, &contenders).await?;
     let bare = &series[1];
     let mut figures = Vec::new();
@@ -38,6 +39,11 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
                 figures.push(Figure::beside(duty.to_string(), figure, ours, bare)?);
             }
         }
+    }
+    // Whoever begins, writes and commits waits for each, so this is beside its like.
+    for place in [3, 4] {
+        let case = format!("{} / {}", contenders[place], contenders[5]);
+        figures.push(Figure::beside(case, RATE, &series[place], &series[5])?);
     }
     Ok(figures)
 }
