@@ -40,9 +40,9 @@ enum EnqueueFailure {
 impl EnqueueActor {
     pub(crate) fn new(store: Store, io: &Handle) -> Self {
         let company = {
-            let store = store.clone();
+            let database = store.database.clone();
             move || -> BoxFuture<'static, ()> {
-                let database = store.database.clone();
+                let database = database.clone();
                 Box::pin(async move { database.round_trip().await })
             }
         };

@@ -55,17 +55,12 @@ impl<T: Send + 'static, R: Send + 'static> Batcher<T, R> {
                 match &mut company {
                     Company::Unawaited => {}
                     Company::Lingering(may_linger) => next.linger(may_linger).await,
+                    Company::Returning(_) if idle > 0 => idle -= 1,
                     Company::Returning(meanwhile) => {
-                        let worth = last.filter(|last| last.is_worth_waiting_for(next.gathered.len(), Instant::now()));
-                        if idle > 0 {
-                            idle -= 1;
-                        } else if let Some(last) = worth.filter(|_| !next.is_full()) {
-                            let begun = Instant::now();
-                            // Over or given up, whoever came is here.
-                            let _ = tokio::time::timeout(LINGERS.0, meanwhile()).await;
-                            if next.take() == 0 && begun.elapsed() > last.took / 2 {
-                                idle = IDLE;
-                            }
+                        if let Some(last) = &last
+                            && next.wait_in_vain(last, meanwhile).await
+                        {
+                            idle = IDLE;
                         }
                     }
                 }
@@ -129,10 +124,25 @@ impl<T, R> Gathering<T, R> {
             }
         }
     }
+
+    /// Waits for those whom the last batch has answered, if they are worth it; whether for long and for nobody.
+    async fn wait_in_vain(
+        &mut self,
+        last: &Last,
+        meanwhile: &mut (dyn FnMut() -> BoxFuture<'static, ()> + Send),
+    ) -> bool {
+        let begun = Instant::now();
+        if self.is_full() || !last.is_worth_waiting_for(self.gathered.len(), begun) {
+            return false;
+        }
+        // Over or given up, whoever came is here.
+        let _ = tokio::time::timeout(LINGERS.0, meanwhile()).await;
+        self.take() == 0 && begun.elapsed() > last.took / 2
+    }
 }
 
 /// The batch before.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Last {
     size: usize,
     took: Duration,

@@ -57,15 +57,10 @@ pub async fn css(browser: &Client, selector: &str) -> Element {
 pub async fn with<T>(browser: &Client, selector: &str, act: impl AsyncFn(Element) -> Result<T, CmdError>) -> T {
     loop {
         match act(css(browser, selector).await).await {
-            Err(error) if is_of_another_page(&error) => {}
+            Err(error) if error.is_stale_element_reference() => {}
             done => return done.expect("a browser that answers"),
         }
     }
-}
-
-/// Whether it is of an element whose page has gone, or goes just now, of which Chromium's driver has no better word.
-fn is_of_another_page(error: &CmdError) -> bool {
-    error.is_stale_element_reference() || format!("{error:?}").contains("unhandled inspector error")
 }
 
 /// Presses what is marked so.
@@ -81,7 +76,9 @@ pub async fn follow(browser: &Client, selector: &str) {
     let gone = async {
         loop {
             match old.tag_name().await {
-                Err(error) if is_of_another_page(&error) => break,
+                Err(error) if error.is_stale_element_reference() => break,
+                // Of a page that goes just now Chromium's driver has no better word.
+                Err(error) if format!("{error:?}").contains("unhandled inspector error") => break,
                 there => there.expect("a browser that answers"),
             };
             tokio::time::sleep(Duration::from_millis(10)).await;
