@@ -24,6 +24,8 @@ pub(crate) struct PollerActor {
     sweeping: bool,
     /// Another was due meanwhile: the one under way may not have seen why.
     again: bool,
+    /// The next sweep is to look over everything.
+    everything: bool,
     /// A heartbeat is under way; cleared when it ends.
     beating: bool,
     /// The database could not be reached so many times in a row.
@@ -35,6 +37,11 @@ pub(crate) struct PollerActor {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Sweep;
+
+/// This process goes on under another number, and what it held under the last one is to be taken back.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Revived;
 
 /// Says that this process lives, and looks after the jobs that it holds.
 #[derive(Debug, Message)]
@@ -58,6 +65,7 @@ impl PollerActor {
             reach,
             sweeping: false,
             again: false,
+            everything: false,
             beating: false,
             failures: 0,
             _lifeline: lifeline,
@@ -92,6 +100,7 @@ impl PollerActor {
             Ok(swept) => swept,
             Err(error) => {
                 self.shared.away(&error);
+                self.everything |= since.is_none();
                 self.sweep_within(reconnect_delay(self.failures), ctx);
                 self.failures = self.failures.saturating_add(1);
                 return;
@@ -148,9 +157,20 @@ impl Handler<Sweep> for PollerActor {
         self.again = false;
         let shared = Arc::clone(&self.shared);
         let began = Instant::now();
-        let since = self.reach.next(began);
+        let everything = std::mem::take(&mut self.everything);
+        let since = if everything { None } else { self.reach.next(began) };
         let sweep = async move { shared.store.sweep_since(since).await };
         ctx.spawn(sweep.into_actor(self).map(move |swept, act, ctx| act.swept(since, began, swept, ctx)));
+    }
+}
+
+impl Handler<Revived> for PollerActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Revived, ctx: &mut Self::Context) {
+        // A number that is gone tells nobody that its process died.
+        self.everything = true;
+        ctx.notify(Sweep);
     }
 }
 
@@ -170,7 +190,8 @@ impl Handler<Beat> for PollerActor {
 
     fn handle(&mut self, _: Beat, ctx: &mut Self::Context) {
         self.shared.take_pulse();
-        if self.shared.holds.is_empty() {
+        // A job in a worker's hands that is not started yet is held too, and a start may be under way for long.
+        if self.shared.holds.is_empty() && self.shared.active() == 0 {
             return;
         }
         let left = self.shared.node.left(std::time::Instant::now());

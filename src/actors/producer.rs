@@ -9,7 +9,7 @@ use tokio_stream::wrappers::WatchStream;
 
 use super::{
     members::{Halt, Lifeline, MAILBOX, Members},
-    poller::{Looked, Sweep},
+    poller::{Looked, Revived},
     worker::{Perform, WorkerActor},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     run::{
         ahead::Ahead,
         backoff::reconnect_delay,
+        care,
         demand::{Demands, WorkerId},
         progress::Progress,
         rush::Rush,
@@ -159,7 +160,7 @@ impl ProducerActor {
             let (store, take, node) = (&shared.store, shared.settings.take(), &shared.node);
             if shared.revive().await?
                 && let Some(poller) = poller
-                && poller.try_send(Sweep).is_err()
+                && poller.try_send(Revived).is_err()
             {
                 log::debug!(target: logs::ACTORS, queue = &*store.label; "the poller is being replaced");
             }
@@ -175,6 +176,10 @@ impl ProducerActor {
             metrics::claimed(&store.label, sent.elapsed());
             if !claim.jobs.is_empty() {
                 shared.heard(|node| node.claimed(sent));
+                if shared.node.left(std::time::Instant::now()).is_zero() {
+                    // It took so long that what it says of this process is past already.
+                    care::look_after(&shared).await;
+                }
             }
             Ok(claim)
         };
@@ -497,8 +502,9 @@ impl Handler<Forget> for ProducerActor {
 
     fn handle(&mut self, Forget(worker): Forget, ctx: &mut Self::Context) {
         self.demands.forget(worker);
-        if self.shared.settings.start_on_claim && !self.is_draining() {
-            // What it had in its hands and did not perform yet is held by nobody, and lapses late.
+        if !self.is_draining() {
+            // What it had in its hands and did not perform yet is held by nobody, and lapses late. Of another worker's
+            // it may take what is about to be started, which is then claimed anew.
             self.give_back(None, ctx);
         }
     }

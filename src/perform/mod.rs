@@ -94,7 +94,7 @@ async fn start(
     let started = match shared.desk.start(reserved, timeout).await {
         Ok(Some(started)) => started,
         Ok(None) => {
-            about!(Level::Debug, to_come(shared, job); "is reserved no longer and was not performed");
+            about!(Level::Debug, to_come(shared, job); "is this process's no longer and was not performed");
             return None;
         }
         Err(error) => {

@@ -92,7 +92,8 @@ impl Desk {
         Self { turns, settlements }
     }
 
-    /// Starts a reserved job; none if it must not be performed.
+    /// Starts a reserved job; none if it must not be performed: others have it, or may have it soon, since this process
+    /// counts as dead.
     pub(crate) async fn start(&self, job: Lease, timeout: Duration) -> Result<Option<Started>, DatabaseError> {
         match self.turns.submit(Ask::Start(job, timeout)).await {
             Some(Told::Started(outcome)) => outcome,
@@ -233,7 +234,8 @@ async fn start(
                 found.extend(started);
                 return among(wanted, &found);
             }
-            Err(error) if error.is_passing() && begun.elapsed() < patience => {
+            // One that may have been started does not lapse with its reservation.
+            Err(error) if error.is_passing() && (ambiguous || begun.elapsed() < patience) => {
                 ambiguous |= error.is_ambiguous();
                 report(&store.label, &error, failures);
                 tokio::time::sleep(reconnect_delay(failures)).await;

@@ -27,7 +27,25 @@ struct Current {
     /// Nobody counts this process as dead before this. Reckoned from before each statement was sent, so never later
     /// than the database's own time.
     alive_until: Instant,
+    /// The database has heard of this life, so something may be held in it.
+    heard: bool,
     over: bool,
+    /// Its end is dealt with.
+    dealt_with: bool,
+}
+
+impl Current {
+    fn new(number: i64, now: Instant) -> Self {
+        Self { number, alive_until: now, heard: false, over: false, dealt_with: false }
+    }
+
+    /// Whoever learns that others may count this process as dead leaves jobs to them: then this life is over, whatever
+    /// arrives later.
+    fn is_alive(&mut self, now: Instant) -> bool {
+        let alive = !self.over && now < self.alive_until;
+        self.over |= !alive && self.heard;
+        alive
+    }
 }
 
 /// One of a process's lives: from a number to the silence that ends it.
@@ -39,8 +57,7 @@ pub(crate) struct Life {
 
 impl Node {
     pub(crate) fn new(number: i64, name: String, dead_after: Duration) -> Self {
-        let current = Current { number, alive_until: Instant::now(), over: false };
-        Self { name, dead_after, current: Mutex::new(current) }
+        Self { name, dead_after, current: Mutex::new(Current::new(number, Instant::now())) }
     }
 
     /// A number that no other process has, nor this one in another life.
@@ -66,6 +83,7 @@ impl Node {
         let mut current = self.current();
         if !current.over {
             current.alive_until = current.alive_until.max(sent + time);
+            current.heard = true;
         }
     }
 
@@ -74,24 +92,25 @@ impl Node {
         self.current().alive_until.saturating_duration_since(now)
     }
 
-    /// Whether nobody can count this process as dead yet.
+    /// Whether nobody can count this process as dead yet. It ends the life in which the answer is no.
     pub(crate) fn is_alive(&self, now: Instant) -> bool {
-        let current = self.current();
-        !current.over && now < current.alive_until
+        self.current().is_alive(now)
     }
 
     pub(crate) fn is_over(&self) -> bool {
         self.current().over
     }
 
-    /// Ends this life.
-    pub(crate) fn end(&self) {
-        self.current().over = true;
+    /// The number of the life that is over, told once. While it is `holding` nothing, a process may be silent.
+    pub(crate) fn ended(&self, holding: bool, now: Instant) -> Option<i64> {
+        let mut current = self.current();
+        let over = current.over || holding && !current.is_alive(now);
+        (over && !std::mem::replace(&mut current.dealt_with, true)).then_some(current.number)
     }
 
     /// Begins another, in which nothing has been heard yet.
     pub(crate) fn begin(&self, number: i64, now: Instant) {
-        *self.current() = Current { number, alive_until: now, over: false };
+        *self.current() = Current::new(number, now);
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -111,9 +130,10 @@ impl Life {
     }
 
     /// Whether nobody can have counted the process as dead since this life began: what was started in it may be
-    /// completed.
+    /// completed. It does not go on once the answer was no.
     pub(crate) fn goes_on(&self) -> bool {
-        self.is_current() && self.node.is_alive(Instant::now())
+        let mut current = self.node.current();
+        current.number == self.number && current.is_alive(Instant::now())
     }
 
     pub(crate) fn dead_after(&self) -> Duration {
@@ -137,8 +157,8 @@ mod tests {
         node.beaten(now);
 
         assert!(node.is_alive(now + DEAD_AFTER - Duration::from_millis(1)));
-        assert!(!node.is_alive(now + DEAD_AFTER));
         assert_eq!(node.left(now + DEAD_AFTER * 2), Duration::ZERO);
+        assert!(!node.is_alive(now + DEAD_AFTER));
     }
 
     #[test]
@@ -159,12 +179,25 @@ mod tests {
         let life = node.life();
         assert!(life.goes_on());
 
-        node.end();
-        node.beaten(now);
+        assert!(!node.is_alive(now + DEAD_AFTER));
+        node.beaten(now + DEAD_AFTER);
         assert!(!life.goes_on(), "a late answer brought the dead back");
+        assert_eq!((node.ended(false, now), node.ended(true, now)), (Some(1), None));
 
         node.begin(2, now);
         node.beaten(now);
         assert!(!life.goes_on() && node.life().goes_on());
+    }
+
+    #[test]
+    fn a_process_that_holds_nothing_may_be_silent_for_as_long_as_it_likes() {
+        let (node, now) = node();
+        assert!(!node.is_alive(now), "nobody has heard of it");
+        node.beaten(now);
+
+        assert_eq!(node.ended(false, now + DEAD_AFTER), None);
+        node.claimed(now + DEAD_AFTER);
+        assert!(node.is_alive(now + DEAD_AFTER));
+        assert_eq!(node.ended(true, now + DEAD_AFTER * 2), Some(1));
     }
 }

@@ -86,20 +86,22 @@ impl Shared {
     }
 
     /// Ends this process's present life if it was silent for so long that others may count it as dead: takes the jobs
-    /// from its handlers.
+    /// from its handlers. What it has reserved and not started goes to others too.
     pub(crate) fn take_pulse(&self) {
-        let node = &self.node;
-        if node.is_over() || node.is_alive(Instant::now()) || !self.holds.hold_any_of_this_life() {
+        let holding = self.holds.hold_any_of_this_life();
+        let Some(node) = self.node.ended(holding, Instant::now()) else {
             return;
-        }
-        node.end();
+        };
         let taken = self.holds.cancel_all(Cancelled::Unheard).len();
-        let (queue, number) = (&*self.store.label, node.number());
+        let (queue, silent) = (&*self.store.label, self.node.dead_after);
+        let what = match taken {
+            0 => "what it has reserved".to_owned(),
+            taken => format!("its {taken} jobs: their handlers are stopped, and their completions are refused"),
+        };
         log::error!(
-            target: logs::QUEUE, queue, node = number;
-            "queue {queue}: process {number} could not tell the database for {:?} that it lives, so others may perform \
-             its {taken} jobs: their handlers are stopped, and their completions are refused",
-            node.dead_after,
+            target: logs::QUEUE, queue, node;
+            "queue {queue}: process {node} could not tell the database for {silent:?} that it lives, so others may \
+             perform {what}"
         );
     }
 

@@ -171,6 +171,21 @@ async fn what_a_producer_that_panicked_had_claimed_is_available_again() {
     queue.performs_all_three().await;
 }
 
+#[actix::test]
+async fn what_a_worker_that_panicked_had_not_started_is_available_again() {
+    let queue = Gated::with_one_reserved().await;
+
+    let workers = queue.running.present().await.workers;
+    assert!(workers[0].send(Crash).await.is_err());
+
+    queue.until("RETRY", 1).await;
+    queue.until("RESERVED", 0).await;
+    queue.gate.add_permits(2);
+    queue.until("IN_PROGRESS", 0).await;
+    queue.until("AVAILABLE", 0).await;
+    queue.has_exactly_two_slots().await;
+}
+
 /// A reservation that lapses by itself does so an hour later, and no poll comes sooner.
 #[actix::test]
 async fn what_could_not_be_given_back_is_given_back_at_the_next_try() {

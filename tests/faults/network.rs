@@ -81,6 +81,15 @@ impl Scene {
         self.proxy.set(Mode::Pass);
     }
 
+    /// Everything was done before.
+    async fn end(self) {
+        for running in self.running {
+            let report = running.shutdown().await;
+            assert_eq!((report.left, report.returned, report.unreserved), (0, 0, 0), "{report}");
+        }
+        drop((self.db, self.proxy));
+    }
+
     async fn kept_its_jobs(self, jobs: i64) {
         let kept = "SELECT count(*) FROM jobs WHERE state = 'IN_PROGRESS' AND attempt = 1 AND errors IS NULL";
         assert_eq!(number(&self.client, kept).await, jobs, "jobs were taken from a process that had come back");
@@ -239,6 +248,104 @@ async fn a_process_that_nobody_hears_of_stops_its_handlers_and_goes_on_as_anothe
     until(&client, "it has another number", &newer).await;
     let report = running.shutdown().await;
     assert_eq!((report.returned, report.failed, report.left), (0, 0, 0), "{report}");
+}
+
+/// A process whose start of two jobs hangs at the server, with a third for which it has no room; it claims that one once
+/// it has, and looks alive from then on.
+async fn hangs_in_a_start() -> Scene {
+    let db = TestDb::new().await;
+    migrated(&db.url()).await;
+    let client = db.client().await;
+    let hanging = "CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$;
+                   CREATE TRIGGER hang BEFORE UPDATE ON jobs FOR EACH ROW WHEN (NEW.state = 'IN_PROGRESS')
+                   EXECUTE FUNCTION hang();
+                   CREATE TABLE gone_back (job_id bigint);
+                   CREATE FUNCTION go_back() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN INSERT INTO gone_back VALUES (NEW.id); RETURN NEW; END $$;
+                   CREATE TRIGGER go_back AFTER UPDATE ON jobs FOR EACH ROW
+                   WHEN (OLD.state = 'RESERVED' AND NEW.state = 'AVAILABLE') EXECUTE FUNCTION go_back();
+                   SELECT pg_advisory_lock(1)";
+    client.batch_execute(hanging).await.unwrap();
+    let proxy = Proxy::start(db.address()).await;
+    let set = |queue: actix_job_queue::QueueBuilder| {
+        queue.dead_after(Duration::from_secs(2)).reservation_timeout(HOUR).max_demand(2)
+    };
+    let jobs = queue(&proxy.url(&db.name), DatabaseOptions::new().listen(Listen::At(db.url())), set).await;
+    let entries: Vec<_> = (1..=3).map(Entry::job).collect();
+    jobs.enqueue_many(&client, &entries).await.unwrap();
+    let running = vec![jobs.start(entering()).await.unwrap()];
+    until(&client, "a start hangs", &format!("EXISTS (SELECT {HANGING})")).await;
+    until(&client, "two are reserved", "(SELECT count(*) FROM jobs WHERE state = 'RESERVED') = 2").await;
+    Scene { db, proxy, gate: Arc::new(Semaphore::new(0)), running, client }
+}
+
+const HANGING: &str = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+const NODE: &str = "SELECT node FROM job_queue_nodes";
+
+/// It has been silent for so long, and nobody has done anything about it yet.
+const COUNTS_AS_DEAD: &str = "NOT EXISTS (SELECT FROM job_queue_nodes WHERE dead_at > clock_timestamp())";
+
+/// How many jobs went from reserved to available.
+const GONE_BACK: &str = "SELECT count(*) FROM gone_back";
+
+/// Ends what hangs, and lets starts pass.
+async fn let_go(client: &actix_job_queue::tokio_postgres::Client) {
+    let let_go = format!("SELECT pg_terminate_backend(pid) {HANGING}; SELECT pg_advisory_unlock(1)");
+    client.batch_execute(&let_go).await.unwrap();
+}
+
+#[actix::test]
+async fn a_process_is_heard_of_while_its_starts_are_under_way_and_starts_what_it_holds_when_they_are_given_up() {
+    let scene = hangs_in_a_start().await;
+    let before = number(&scene.client, NODE).await;
+
+    scene.proxy.strand();
+    scene.beats().await;
+    let_go(&scene.client).await;
+
+    all_entered(&scene.client, 3).await;
+    assert_eq!(number(&scene.client, NODE).await, before, "it was not heard of meanwhile");
+    assert_eq!(number(&scene.client, GONE_BACK).await, 0, "it gave up what it held");
+    scene.end().await;
+}
+
+#[actix::test]
+async fn jobs_that_were_reserved_when_their_process_fell_silent_for_too_long_come_back_as_soon_as_it_does() {
+    let scene = hangs_in_a_start().await;
+    let before = number(&scene.client, NODE).await;
+
+    scene.proxy.set(Mode::Swallow);
+    until(&scene.client, "it counts as dead", COUNTS_AS_DEAD).await;
+    let_go(&scene.client).await;
+    // It learns that its start has failed before anybody can hear of it again.
+    scene.proxy.cut();
+    let others = "FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'";
+    until(&scene.client, "all is cut", &format!("(SELECT count(*) {others}) = 2")).await;
+    scene.proxy.set(Mode::Pass);
+    scene.proxy.cut();
+
+    all_entered(&scene.client, 3).await;
+    let now = number(&scene.client, NODE).await;
+    assert!(now > before, "it goes on in a life in which it did not start what it held");
+    assert_eq!(number(&scene.client, GONE_BACK).await, 2);
+    scene.end().await;
+}
+
+#[actix::test]
+async fn a_job_whose_start_is_answered_too_late_comes_back_as_soon_as_its_process_is_heard_of() {
+    let scene = hangs_in_a_start().await;
+
+    scene.client.batch_execute("BEGIN; LOCK TABLE job_queue_nodes").await.unwrap();
+    until(&scene.client, "it counts as dead", COUNTS_AS_DEAD).await;
+    scene.client.batch_execute("SELECT pg_advisory_unlock(1)").await.unwrap();
+    until(&scene.client, "one is started", "EXISTS (SELECT FROM jobs WHERE state = 'IN_PROGRESS')").await;
+    scene.client.batch_execute("COMMIT").await.unwrap();
+
+    all_entered(&scene.client, 3).await;
+    scene.end().await;
 }
 
 /// The connection stays open and swallows all, while new ones work. The server must not keep the job's row locked
