@@ -5,7 +5,8 @@
 -- not look over everything, since one has done so not long ago, starts where the last one ended, looks for
 -- holds that have lapsed only, and tells whether a process has died meanwhile, whose holds are not in order.
 -- $1 batch, $2 grace in seconds for a lapsed execution, whose own process comes first, $3 and $4 the due time
--- and the end of hold to start at, $5 when everything was last looked over; all three are null to do so now
+-- and the end of hold to start at, $5 when everything was last looked over; all three are null to do so now, and $3 to
+-- look over all that is due
 WITH due AS MATERIALIZED (
     SELECT id
       FROM {table}

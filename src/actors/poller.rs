@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, SpawnHandle, WrapFuture};
 use tokio::time::Instant;
@@ -10,7 +13,14 @@ use super::{
 use crate::{
     error::DatabaseError,
     logs, metrics,
-    run::{backoff::reconnect_delay, care, node::BEATS, reach::Reach, shared::Shared, wake},
+    run::{
+        backoff::reconnect_delay,
+        care,
+        node::BEATS,
+        reach::{Begun, Reach},
+        shared::Shared,
+        wake,
+    },
     store::{Since, Swept},
 };
 
@@ -91,7 +101,7 @@ impl PollerActor {
     fn swept(
         &mut self,
         since: Option<Since>,
-        began: Instant,
+        begun: Begun,
         swept: Result<Swept, DatabaseError>,
         ctx: &mut Context<Self>,
     ) {
@@ -124,7 +134,7 @@ impl PollerActor {
             log::debug!(target: logs::ACTORS, queue = &*self.shared.store.label; "the producer is being replaced");
         }
         let mut pause = wake::after_sweep(&swept, self.shared.settings.poll_interval);
-        if let Some(whole) = self.reach.swept(since, &swept, began, Instant::now()) {
+        if let Some(whole) = self.reach.swept(since, &swept, begun, Instant::now()) {
             pause = pause.min(whole.max(wake::SOONEST));
         }
         self.sweep_within(if self.again { pause.min(wake::SOONEST) } else { pause }, ctx);
@@ -156,11 +166,11 @@ impl Handler<Sweep> for PollerActor {
         self.sweeping = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let began = Instant::now();
+        let begun = Begun { at: Instant::now(), claimed: shared.tally.claimed.load(Ordering::Relaxed) };
         let everything = std::mem::take(&mut self.everything);
-        let since = if everything { None } else { self.reach.next(began) };
+        let since = if everything { None } else { self.reach.next(begun) };
         let sweep = async move { shared.store.sweep_since(since).await };
-        ctx.spawn(sweep.into_actor(self).map(move |swept, act, ctx| act.swept(since, began, swept, ctx)));
+        ctx.spawn(sweep.into_actor(self).map(move |swept, act, ctx| act.swept(since, begun, swept, ctx)));
     }
 }
 

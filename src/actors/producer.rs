@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle,
@@ -207,6 +211,7 @@ impl ProducerActor {
         self.unsure = false;
         self.shared.back();
         let (found, full) = (jobs.len(), jobs.len() >= wanted);
+        self.shared.tally.claimed.fetch_add(u64::try_from(found).unwrap_or(u64::MAX), Ordering::Relaxed);
         // What moves again and again is kept from being claimed by something else, a trigger for one.
         let moved_just_now = moved && !self.moved;
         if wanted > 0 {

@@ -8,26 +8,65 @@ use crate::store::{Since, Swept};
 
 /// Whether sweeps look over everything, as they do while that is quick.
 ///
-/// While some transaction holds entries of jobs long gone in the indexes, or many jobs are held, a look over everything
-/// takes long. Then a process's own take a twentieth of its time, and those of all processes no more together, as long as
-/// each looks often enough. The sweeps in between look on from where the last one ended.
+/// A look over everything passes the index entries of all jobs that have been held since the last one, for they stay until
+/// somebody has passed them, and longer while some transaction may see them. It takes long where those are many, and jobs
+/// wait meanwhile. Then the sweeps in between look on from where the last one ended; those of what has come due do so by
+/// themselves, for a job may come that was due before.
+///
+/// A process's own long looks take a twentieth of its time, and those of all processes no more together, as long as each
+/// looks often enough.
 #[derive(Debug)]
 pub(crate) struct Reach {
-    often_enough: Duration,
+    /// How often what is due has to be looked over from the beginning, and everything.
+    often_enough: (Duration, Duration),
     since: Option<Since>,
-    whole: Option<Instant>,
+    /// How many processes there are.
+    processes: u32,
+    /// When all that is due is to be looked over next, if not at once.
+    due: Option<Instant>,
+    whole: Option<Whole>,
+}
+
+/// When a sweep begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    pub(crate) at: Instant,
+    /// How many jobs this process has claimed by then.
+    pub(crate) claimed: u64,
+}
+
+/// A look over everything.
+#[derive(Debug)]
+struct Whole {
+    /// How many jobs this process had claimed by then.
+    claimed: u64,
+    /// When the next may be taken, and when it is due even if it passes many.
+    rests: Instant,
+    due: Instant,
+}
+
+impl Whole {
+    /// When the next is due, if this process and others like it have claimed so many by now.
+    fn next(&self, processes: u32, claimed: u64) -> Instant {
+        let passed = claimed.saturating_sub(self.claimed).saturating_mul(processes.into());
+        if passed < MANY { self.rests } else { self.due }
+    }
 }
 
 impl Reach {
     /// However many processes there are, what only a look over everything finds is found within a poll interval, and
-    /// within the time after which a process counts as dead.
+    /// what is due within the time after which a process counts as dead too. What such a process held is found at once.
     pub(crate) fn new(poll_interval: Duration, dead_after: Duration) -> Self {
-        Self { often_enough: poll_interval.min(dead_after), since: None, whole: None }
+        let often_enough = (poll_interval.min(dead_after), poll_interval);
+        Self { often_enough, since: None, processes: 1, due: None, whole: None }
     }
 
-    /// Where the next sweep is to start; none means that it looks over everything.
-    pub(crate) fn next(&self, now: Instant) -> Option<Since> {
-        self.since.filter(|_| self.whole.is_some_and(|due| now < due))
+    /// Where a sweep is to start that begins now; none means that it looks over everything.
+    pub(crate) fn next(&self, begun: Begun) -> Option<Since> {
+        let whole = self.whole.as_ref()?.next(self.processes, begun.claimed);
+        let since = self.since.filter(|_| begun.at < whole)?;
+        let rests = self.due.is_some_and(|due| begun.at < due);
+        Some(if rests { since } else { since.and_all_that_is_due() })
     }
 
     /// A sweep has looked over everything, or from `since` on; when another is needed on that account.
@@ -35,7 +74,7 @@ impl Reach {
         &mut self,
         since: Option<Since>,
         swept: &Swept,
-        began: Instant,
+        begun: Begun,
         now: Instant,
     ) -> Option<Duration> {
         self.since = swept.since;
@@ -45,14 +84,27 @@ impl Reach {
             self.whole = None;
             return Some(Duration::ZERO);
         }
-        if since.is_none() {
-            let (took, processes) = (now - began, swept.processes.max(1));
-            let own = rest_after(took);
-            let rest = own.saturating_mul(processes).min(self.often_enough).max(own);
-            self.whole = (took.saturating_mul(processes) > QUICK).then(|| now + rest);
+        let Some(since) = since else {
+            self.processes = swept.processes.max(1);
+            let rest = self.rest(self.often_enough.1, now - begun.at).unwrap_or_default();
+            let due = now + self.often_enough.1.max(rest);
+            self.whole = Some(Whole { claimed: begun.claimed, rests: now + rest, due });
+            self.due = None;
             return None;
+        };
+        if since.looks_at_all_that_is_due() {
+            self.due = self.rest(self.often_enough.0, now - begun.at).map(|rest| now + rest);
         }
-        self.whole.map(|due| due.saturating_duration_since(now))
+        let whole = self.whole.as_ref().map(|whole| whole.next(self.processes, begun.claimed));
+        let next = [whole, self.due].into_iter().flatten().min();
+        next.map(|next| next.saturating_duration_since(now))
+    }
+
+    /// For how long to let be what took so long, if that was long.
+    fn rest(&self, often_enough: Duration, took: Duration) -> Option<Duration> {
+        let own = rest_after(took);
+        let rest = own.saturating_mul(self.processes).min(often_enough).max(own);
+        (took.saturating_mul(self.processes) > QUICK).then_some(rest)
     }
 }
 
@@ -61,8 +113,11 @@ pub(super) fn rest_after(took: Duration) -> Duration {
     took.saturating_mul(19)
 }
 
-/// Looks over everything that take no longer, those of all processes together, may be taken every time.
+/// Looks from the beginning that take no longer, those of all processes together, may be taken every time.
 const QUICK: Duration = Duration::from_millis(20);
+
+/// To pass the entries of so many jobs takes longer than that, at a fifth of a microsecond each, of which a job has two.
+const MANY: u64 = 50_000;
 
 #[cfg(test)]
 mod tests {
@@ -73,8 +128,16 @@ mod tests {
     #[test]
     fn everything_is_looked_over_every_time_while_that_is_quick() {
         let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
-        reach.swept(None, &swept(), now, now + QUICK);
-        assert_eq!(reach.next(now + QUICK), None);
+        reach.swept(None, &swept(), at(now), now + QUICK);
+        assert_eq!(reach.next(at(now + QUICK)), None);
+    }
+
+    fn at(at: Instant) -> Begun {
+        claimed(0, at)
+    }
+
+    fn claimed(claimed: u64, at: Instant) -> Begun {
+        Begun { at, claimed }
     }
 
     fn swept() -> Swept {
@@ -84,15 +147,15 @@ mod tests {
     #[test]
     fn a_look_over_everything_takes_a_twentieth_of_the_time_at_most() {
         let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
-        assert_eq!(reach.next(now), None);
+        assert_eq!(reach.next(at(now)), None);
         let slow = now + Duration::from_millis(100);
-        assert_eq!(reach.swept(None, &swept(), now, slow), None);
+        assert_eq!(reach.swept(None, &swept(), at(now), slow), None);
 
         let soon = slow + Duration::from_millis(1_899);
-        let since = reach.next(soon);
+        let since = reach.next(at(soon));
         assert!(since.is_some());
-        assert_eq!(reach.swept(since, &swept(), soon, soon), Some(Duration::from_millis(1)));
-        assert_eq!(reach.next(soon + Duration::from_millis(1)), None);
+        assert_eq!(reach.swept(since, &swept(), at(soon), soon), Some(Duration::from_millis(1)));
+        assert_eq!(reach.next(at(soon + Duration::from_millis(1))), None);
     }
 
     #[test]
@@ -100,41 +163,79 @@ mod tests {
         let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
         let quick = now + QUICK / 2;
         let eight = Swept { processes: 8, ..swept() };
-        assert_eq!(reach.swept(None, &eight, now, quick), None);
-        assert!(reach.next(quick + rest_after(QUICK * 4) - Duration::from_millis(1)).is_some());
-        assert_eq!(reach.next(quick + rest_after(QUICK * 4)), None);
+        assert_eq!(reach.swept(None, &eight, at(now), quick), None);
+        assert!(reach.next(at(quick + rest_after(QUICK * 4) - Duration::from_millis(1))).is_some());
+        assert_eq!(reach.next(at(quick + rest_after(QUICK * 4))), None);
     }
 
     #[test]
     fn each_process_looks_over_everything_often_enough_and_no_more_often_than_by_itself() {
+        let now = Instant::now();
+        let mut reach = Reach::new(MINUTE, MINUTE * 2);
+        let quick = now + QUICK;
+        let hundreds = Swept { processes: 200, ..swept() };
+        assert_eq!(reach.swept(None, &hundreds, at(now), quick), None);
+        assert!(reach.next(at(quick + MINUTE - Duration::from_millis(1))).is_some());
+        assert_eq!(reach.next(at(quick + MINUTE)), None);
+
+        let slow = now + Duration::from_secs(10);
+        assert_eq!(reach.swept(None, &hundreds, at(now), slow), None);
+        assert!(reach.next(at(slow + Duration::from_secs(189))).is_some());
+        assert_eq!(reach.next(at(slow + Duration::from_secs(190))), None);
+    }
+
+    #[test]
+    fn what_would_take_long_is_done_once_a_poll_interval() {
+        let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
+        let two = Swept { processes: 2, ..swept() };
+        assert_eq!(reach.swept(None, &two, claimed(1_000, now), now), None);
+
+        assert_eq!(reach.next(claimed(1_000 + MANY / 2 - 1, now)), None);
+        let since = reach.next(claimed(1_000 + MANY / 2, now));
+        assert!(since.is_some());
+        assert_eq!(reach.swept(since, &swept(), claimed(MANY, now), now), Some(MINUTE));
+        assert_eq!(reach.next(claimed(MANY, now + MINUTE)), None);
+
+        let slow = now + QUICK;
+        assert_eq!(reach.swept(None, &two, claimed(0, now), slow), None);
+        assert!(reach.next(claimed(MANY, slow + rest_after(QUICK * 2))).is_some());
+        assert_eq!(reach.next(claimed(0, slow + rest_after(QUICK * 2))), None);
+        assert_eq!(reach.next(claimed(MANY, slow + MINUTE)), None);
+    }
+
+    #[test]
+    fn what_is_due_is_looked_over_every_time_while_that_is_quick_and_often_enough_where_it_is_not() {
         let (dead_after, now) = (Duration::from_secs(10), Instant::now());
         let mut reach = Reach::new(MINUTE, dead_after);
-        let quick = now + QUICK;
         let hundred = Swept { processes: 100, ..swept() };
-        assert_eq!(reach.swept(None, &hundred, now, quick), None);
-        assert!(reach.next(quick + dead_after - Duration::from_millis(1)).is_some());
-        assert_eq!(reach.next(quick + dead_after), None);
+        let slow = now + Duration::from_secs(2);
+        reach.swept(None, &hundred, at(now), slow);
 
-        let slow = now + Duration::from_secs(1);
-        assert_eq!(reach.swept(None, &hundred, now, slow), None);
-        assert!(reach.next(slow + Duration::from_secs(18)).is_some());
-        assert_eq!(reach.next(slow + Duration::from_secs(19)), None);
+        let since = reach.next(at(slow)).unwrap();
+        assert!(since.looks_at_all_that_is_due());
+        reach.swept(Some(since), &swept(), at(slow), slow + QUICK / 100);
+        assert!(reach.next(at(slow + QUICK)).unwrap().looks_at_all_that_is_due());
+
+        let later = slow + QUICK;
+        assert_eq!(reach.swept(Some(since), &swept(), at(slow), later), Some(dead_after));
+        assert!(!reach.next(at(later + dead_after - Duration::from_millis(1))).unwrap().looks_at_all_that_is_due());
+        assert!(reach.next(at(later + dead_after)).unwrap().looks_at_all_that_is_due());
     }
 
     #[test]
     fn the_holds_of_a_process_that_died_are_looked_for_at_once_until_none_are_left() {
         let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
         let slow = now + Duration::from_secs(1);
-        reach.swept(None, &swept(), now, slow);
-        let since = reach.next(slow);
+        reach.swept(None, &swept(), at(now), slow);
+        let since = reach.next(at(slow));
 
         let died = Swept { died: true, ..swept() };
-        assert_eq!(reach.swept(since, &died, slow, slow), Some(Duration::ZERO));
-        assert_eq!(reach.next(slow), None);
+        assert_eq!(reach.swept(since, &died, at(slow), slow), Some(Duration::ZERO));
+        assert_eq!(reach.next(at(slow)), None);
         let rescued = Swept { rescued: 1_000, ..swept() };
-        assert_eq!(reach.swept(None, &rescued, slow, slow), Some(Duration::ZERO));
-        assert_eq!(reach.next(slow), None);
-        assert_eq!(reach.swept(None, &swept(), now, slow), None);
-        assert!(reach.next(slow).is_some());
+        assert_eq!(reach.swept(None, &rescued, at(slow), slow), Some(Duration::ZERO));
+        assert_eq!(reach.next(at(slow)), None);
+        assert_eq!(reach.swept(None, &swept(), at(now), slow), None);
+        assert!(reach.next(at(slow)).is_some());
     }
 }

@@ -40,6 +40,7 @@ pub(crate) struct Shared {
 /// What has become of jobs in this process, counted from the start.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    pub(crate) claimed: AtomicU64,
     pub(crate) completed: AtomicU64,
     pub(crate) failed: AtomicU64,
     pub(crate) returned: AtomicU64,

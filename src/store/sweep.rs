@@ -14,14 +14,32 @@ pub(crate) const LAPSE_GRACE: Duration = Duration::from_secs(1);
 
 /// Where a sweep starts that does not look over everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(test, derive(Default))]
 pub(crate) struct Since {
-    /// Nothing is due that was to come before this.
-    due: DateTime<Utc>,
+    /// Nothing is due that was to come before this; none if that is to be looked over.
+    due: Option<DateTime<Utc>>,
     /// No hold has ended before this.
     held: DateTime<Utc>,
     /// When everything was last looked over.
     whole: DateTime<Utc>,
+}
+
+#[cfg(test)]
+impl Default for Since {
+    fn default() -> Self {
+        let at = DateTime::UNIX_EPOCH;
+        Self { due: Some(at), held: at, whole: at }
+    }
+}
+
+impl Since {
+    /// The same, and all that is due.
+    pub(crate) fn and_all_that_is_due(self) -> Self {
+        Self { due: None, ..self }
+    }
+
+    pub(crate) fn looks_at_all_that_is_due(&self) -> bool {
+        self.due.is_none()
+    }
 }
 
 /// What a sweep did and saw.
@@ -65,7 +83,7 @@ impl Store {
                 &[
                     (&BATCH, Type::INT8),
                     (&LAPSE_GRACE.as_secs_f64(), Type::FLOAT8),
-                    (&since.map(|since| since.due), Type::TIMESTAMPTZ),
+                    (&since.and_then(|since| since.due), Type::TIMESTAMPTZ),
                     (&since.map(|since| since.held), Type::TIMESTAMPTZ),
                     (&since.map(|since| since.whole), Type::TIMESTAMPTZ),
                 ],
@@ -134,7 +152,7 @@ impl Store {
         Ok(rows.iter().map(|row| Lease { id: row.get("id"), lease: row.get("lease") }).collect())
     }
 
-    /// Takes this process off the list of those that live.
+    /// Takes this process off the list of those that live; if it holds anything, it is one of the dead.
     pub(crate) async fn retire_node(&self, node: i64) -> Result<(), DatabaseError> {
         let attempted = self.attempted("take this process off the list of workers");
         self.database.query(Lane::Control, &attempted, &self.sql.retire_node, &[(&node, Type::INT8)]).await.map(drop)

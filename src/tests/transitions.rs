@@ -508,3 +508,21 @@ async fn a_claim_of_a_large_queue_is_planned_once_and_not_compiled() {
 
     assert_eq!((row.get(0), row.get(1), row.get(2)), (9_i64, 0_i64, "off"), "the first was not planned to be kept");
 }
+
+/// Its row tells those whose sweeps look no further back than where the last one ended.
+#[actix::test]
+async fn a_process_that_stops_and_leaves_jobs_is_one_of_the_dead_and_one_that_leaves_none_is_gone() {
+    let table = Table::new().await;
+    let left = table.started("", "").await;
+    let since = table.store.sweep().await.unwrap().since;
+
+    table.store.retire_node(table.node.number()).await.unwrap();
+
+    let swept = table.store.sweep_since(since).await.unwrap();
+    assert_eq!((swept.died, swept.rescued), (true, 0));
+    assert_eq!(table.store.sweep().await.unwrap().rescued, 1);
+    assert_eq!(table.row(left.id).await.unwrap().state, "AVAILABLE");
+    table.store.retire_node(table.node.number()).await.unwrap();
+    let nodes: i64 = table.client.query_typed_one("SELECT count(*) FROM job_queue_nodes", &[]).await.unwrap().get(0);
+    assert_eq!(nodes, 0);
+}
