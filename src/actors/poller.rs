@@ -178,7 +178,7 @@ impl Handler<Revived> for PollerActor {
     type Result = ();
 
     fn handle(&mut self, _: Revived, ctx: &mut Self::Context) {
-        // A number that is gone tells nobody that its process died.
+        // Its death may have been noticed before, and its jobs been locked then.
         self.everything = true;
         ctx.notify(Sweep);
     }

@@ -55,9 +55,10 @@ impl Whole {
 
 impl Reach {
     /// However many processes there are, what only a look over everything finds is found within a poll interval, and
-    /// what is due within the time after which a process counts as dead too. What such a process held is found at once.
+    /// within the time after which a process counts as dead if it is known that there is something. What a process held
+    /// that has died is found at once, unless somebody has it locked.
     pub(crate) fn new(poll_interval: Duration, dead_after: Duration) -> Self {
-        let often_enough = (poll_interval.min(dead_after), poll_interval);
+        let often_enough = (poll_interval.min(dead_after), poll_interval.min(SELDOM));
         Self { often_enough, since: None, processes: 1, due: None, whole: None }
     }
 
@@ -86,8 +87,11 @@ impl Reach {
         }
         let Some(since) = since else {
             self.processes = swept.processes.max(1);
-            let rest = self.rest(self.often_enough.1, now - begun.at).unwrap_or_default();
-            let due = now + self.often_enough.1.max(rest);
+            // What is overdue and was left is locked by somebody.
+            let left = swept.lapse_in.is_some_and(|lapse_in| lapse_in.is_zero());
+            let often_enough = if left { self.often_enough.0 } else { self.often_enough.1 };
+            let rest = self.rest(often_enough, now - begun.at).unwrap_or_default();
+            let due = now + often_enough.max(rest);
             self.whole = Some(Whole { claimed: begun.claimed, rests: now + rest, due });
             self.due = None;
             return None;
@@ -95,9 +99,10 @@ impl Reach {
         if since.looks_at_all_that_is_due() {
             self.due = self.rest(self.often_enough.0, now - begun.at).map(|rest| now + rest);
         }
+        // One that takes long is no reason to sweep again after itself.
+        let due = self.due.filter(|_| !since.looks_at_all_that_is_due());
         let whole = self.whole.as_ref().map(|whole| whole.next(self.processes, begun.claimed));
-        let next = [whole, self.due].into_iter().flatten().min();
-        next.map(|next| next.saturating_duration_since(now))
+        [whole, due].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
     }
 
     /// For how long to let be what took so long, if that was long.
@@ -115,6 +120,9 @@ pub(super) fn rest_after(took: Duration) -> Duration {
 
 /// Looks from the beginning that take no longer, those of all processes together, may be taken every time.
 const QUICK: Duration = Duration::from_millis(20);
+
+/// Everything is looked over so often at least, for the sake of what nothing tells of.
+const SELDOM: Duration = Duration::from_secs(60);
 
 /// To pass the entries of so many jobs takes longer than that, at a fifth of a microsecond each, of which a job has two.
 const MANY: u64 = 50_000;
@@ -204,6 +212,17 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_had_locked_is_looked_for_in_time_however_many_jobs_there_are() {
+        let (dead_after, now) = (Duration::from_secs(10), Instant::now());
+        let mut reach = Reach::new(MINUTE, dead_after);
+        let locked = Swept { lapse_in: Some(Duration::ZERO), ..swept() };
+        assert_eq!(reach.swept(None, &locked, at(now), now), None);
+
+        assert!(reach.next(claimed(MANY, now + dead_after - Duration::from_millis(1))).is_some());
+        assert_eq!(reach.next(claimed(MANY, now + dead_after)), None);
+    }
+
+    #[test]
     fn what_is_due_is_looked_over_every_time_while_that_is_quick_and_often_enough_where_it_is_not() {
         let (dead_after, now) = (Duration::from_secs(10), Instant::now());
         let mut reach = Reach::new(MINUTE, dead_after);
@@ -217,7 +236,10 @@ mod tests {
         assert!(reach.next(at(slow + QUICK)).unwrap().looks_at_all_that_is_due());
 
         let later = slow + QUICK;
-        assert_eq!(reach.swept(Some(since), &swept(), at(slow), later), Some(dead_after));
+        let whole = slow + MINUTE;
+        assert_eq!(reach.swept(Some(since), &swept(), at(slow), later), Some(whole - later), "not for its own sake");
+        let since = reach.next(at(later));
+        assert_eq!(reach.swept(since, &swept(), at(later), later), Some(dead_after));
         assert!(!reach.next(at(later + dead_after - Duration::from_millis(1))).unwrap().looks_at_all_that_is_due());
         assert!(reach.next(at(later + dead_after)).unwrap().looks_at_all_that_is_due());
     }

@@ -124,7 +124,7 @@ impl Shared {
         }
         let (before, now) = (self.node.number(), Instant::now());
         let number = self.store.register_node(&self.node.name).await?;
-        // A heartbeat that was long under way may have arrived in the meantime; without its row, it counts as dead at once.
+        // A heartbeat that was long under way may have arrived in the meantime; from now on it counts as dead.
         self.store.retire_node(before).await?;
         self.node.begin(number, now);
         let queue = &*self.store.label;

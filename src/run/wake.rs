@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::store::Swept;
 
-/// Rows that were there and could not be claimed are locked by somebody; nothing tells when they are free.
+/// Rows that were there and could not be claimed or taken back are locked by somebody; nothing tells when they are free.
 const LOCKED: Duration = Duration::from_secs(1);
 
 /// Something that was due and stayed is locked for the length of a statement.
@@ -18,8 +18,9 @@ pub(crate) const SOONEST: Duration = Duration::from_millis(10);
 pub(crate) fn after_sweep(swept: &Swept, poll_interval: Duration) -> Duration {
     let waiting = swept.available.then_some(LOCKED);
     // Beyond one batch there is more of the same.
+    let lapse_in = swept.lapse_in.map(|lapse_in| if lapse_in.is_zero() { LOCKED } else { lapse_in });
     let more = (swept.activated + swept.rescued + swept.failed > 0).then_some(SOONEST);
-    [swept.due_in, swept.lapse_in, waiting, more]
+    [swept.due_in, lapse_in, waiting, more]
         .into_iter()
         .flatten()
         .fold(poll_interval, Duration::min)
@@ -58,6 +59,12 @@ mod tests {
     fn a_process_that_holds_jobs_is_looked_at_when_it_may_be_dead() {
         let swept = Swept { lapse_in: Some(Duration::from_secs(8)), ..Swept::default() };
         assert_eq!(after_sweep(&swept, MINUTE), Duration::from_secs(8));
+    }
+
+    #[test]
+    fn what_is_overdue_and_locked_is_looked_at_once_a_second() {
+        let swept = Swept { lapse_in: Some(Duration::ZERO), ..Swept::default() };
+        assert_eq!(after_sweep(&swept, MINUTE), LOCKED);
     }
 
     #[test]

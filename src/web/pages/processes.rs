@@ -58,8 +58,8 @@ fn list(visit: &Visit, processes: &[Process], queues: bool) -> Markup {
         @if processes.is_empty() {
             div class="empty" {
                 h2 { "No process works here" }
-                p { "A process is on this list from the start of its workers until it has stopped them. One that only enqueues "
-                    "is not." }
+                p { "A process is on this list from the start of its workers until it has stopped them, and "
+                    "for a day if it died. One that only enqueues is not." }
             }
         }
         @if dead.len() + living.len() > 0 {
