@@ -4,16 +4,19 @@
 -- The state is compared under a collation of its own so that rows are found by their ids: the index of what
 -- is held looks small, but keeps the entries of jobs long done while some transaction may still see them.
 -- $1 ids, $2 leases, $3 verdicts (RETRY, FAIL, SNOOZE, RETURN), $4 delays in seconds, $5 errors as JSON or null
-WITH wanted AS (
-    SELECT *
+WITH mine AS MATERIALIZED (
+    -- One look into the index a job, whatever the planner knows of the table.
+    SELECT job.id, job.lease, wanted.verdict, wanted.delay, wanted.error::jsonb AS error
       FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[], $5::text[])
            AS wanted (id, lease, verdict, delay, error)
-), mine AS MATERIALIZED (
-    SELECT job.id, job.lease, wanted.verdict, wanted.delay, wanted.error::jsonb AS error
-      FROM {table} AS job JOIN wanted USING (id, lease)
-     WHERE job.state COLLATE "C" = 'IN_PROGRESS'
-     ORDER BY job.id
-       FOR UPDATE OF job SKIP LOCKED
+     CROSS JOIN LATERAL (
+               SELECT id, lease
+                 FROM {table}
+                WHERE id = wanted.id
+                  AND lease = wanted.lease
+                  AND state COLLATE "C" = 'IN_PROGRESS'
+                LIMIT 1
+                  FOR UPDATE SKIP LOCKED) AS job
 ), settled AS (
     UPDATE {table} AS job
        SET state = CASE mine.verdict
@@ -36,7 +39,8 @@ WITH wanted AS (
                          ELSE {schema}.job_queue_record(job.errors, job.attempt, mine.error, job.updated_at, job.node) END,
            updated_at = now()
       FROM mine
-     WHERE job.id = mine.id
+     -- Asked for so, a row can only be looked up.
+     WHERE job.id = ANY (ARRAY[mine.id])
     RETURNING job.id, job.lease, job.state, job.notify
 ), told AS (
     SELECT count(CASE state

@@ -56,6 +56,12 @@ pub(crate) fn steered_for_what_recurs() -> &'static str {
     Steering::Recurring.sql()
 }
 
+/// The same for those that do not.
+#[cfg(test)]
+pub(crate) fn steered_for_once() -> &'static str {
+    Steering::Once.sql()
+}
+
 /// A statement of the library's own that takes longer than this is given up and tried again: those that a network has
 /// swallowed are done again, and the queue is back, within a quarter of a minute.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -46,7 +46,7 @@ impl Store {
             .collect();
         let rows = self
             .database
-            .query(
+            .query_planned(
                 Lane::Control,
                 &self.attempted("settle failed attempts"),
                 &self.sql.settle,

@@ -1,7 +1,9 @@
 //! What the planner makes of the statements that recur: their plans outlive what it knew of the table.
 
+use tokio_postgres::SimpleQueryMessage;
+
 use super::Table;
-use crate::database::steered_for_what_recurs;
+use crate::database::{steered_for_once, steered_for_what_recurs};
 
 /// How the table may have looked when the plan was made.
 const TIMES: [&str; 3] = [
@@ -17,11 +19,14 @@ async fn plan(table: &Table, sql: &str, parameters: usize) -> Vec<String> {
     table.run_sql(&format!("PREPARE recurs AS {sql}")).await;
     let rows = table.client.simple_query(&format!("EXPLAIN EXECUTE recurs ({nothing})")).await.unwrap();
     table.run_sql("DEALLOCATE recurs").await;
-    let line = |message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+    rows.iter().filter_map(line).collect()
+}
+
+fn line(message: &SimpleQueryMessage) -> Option<String> {
+    match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
-    };
-    rows.into_iter().filter_map(line).collect()
+    }
 }
 
 /// The lines that say so of a scan, each with the one after it.
@@ -63,5 +68,41 @@ async fn a_plan_made_for_an_empty_table_looks_up_what_has_a_key_or_a_place() {
             let in_order = scans(&plan, "using jobs_priority_schedule_id_idx");
             assert!(in_order.iter().all(|(_, next)| next.contains("Index Cond")), "{time}\n{text}");
         }
+    }
+}
+
+/// A flood has passed, its entries are there still, and the table was found empty when it was analysed.
+#[actix::test]
+async fn a_heartbeat_and_a_settlement_after_a_flood_look_up_each_job_by_its_key() {
+    let table = Table::new().await;
+    let flood = "ALTER TABLE jobs SET (autovacuum_enabled = off);
+                 INSERT INTO jobs (params) SELECT '{}' FROM generate_series(1, 20000);
+                 DELETE FROM jobs;
+                 ANALYZE jobs";
+    for statement in flood.split(';') {
+        table.run_sql(statement).await;
+    }
+    let numbers = |from: i64| {
+        let numbers = (from..from + 1_000).map(|number| number.to_string()).collect::<Vec<_>>();
+        format!("'{{{}}}'", numbers.join(","))
+    };
+    let (ids, leases) = (numbers(100_000), numbers(1));
+    let words = |word: &str| format!("array_fill('{word}'::text, ARRAY[1000])");
+    let sql = &table.store.sql;
+    let settled = format!("{ids}, {leases}, {}, array_fill(0::float8, ARRAY[1000]), {}", words("FAIL"), words("[]"));
+    for (steering, sql, parameters) in [
+        (steered_for_once(), &sql.beat, format!("1, 'name', 10, {ids}, {leases}")),
+        (steered_for_what_recurs(), &sql.settle, settled),
+    ] {
+        table.run_sql(steering).await;
+        table.run_sql(&format!("PREPARE late AS {sql}")).await;
+        let rows = table.client.simple_query(&format!("EXPLAIN EXECUTE late ({parameters})")).await.unwrap();
+        table.run_sql("DEALLOCATE late").await;
+        let plan: Vec<_> = rows.iter().filter_map(line).collect();
+        let text = plan.join("\n");
+
+        let by_key = scans(&plan, "using jobs_pkey");
+        assert!(!by_key.is_empty(), "{text}");
+        assert!(by_key.iter().all(|(_, next)| next.contains("Index Cond")), "{text}");
     }
 }
