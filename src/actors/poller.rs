@@ -178,7 +178,7 @@ impl Handler<Revived> for PollerActor {
     type Result = ();
 
     fn handle(&mut self, _: Revived, ctx: &mut Self::Context) {
-        // Its death may have been noticed before, and its jobs been locked then.
+        // A claim of that number may have come through while its row was deleted, and then no row tells that it died.
         self.everything = true;
         ctx.notify(Sweep);
     }

@@ -25,26 +25,23 @@ pub(crate) struct Node {
 struct Current {
     number: i64,
     /// Nobody counts this process as dead before this. Reckoned from before each statement was sent, so never later
-    /// than the database's own time.
-    alive_until: Instant,
-    /// The database has heard of this life, so something may be held in it.
-    heard: bool,
+    /// than the database's own time; none before the database has heard of this life, in which nothing is held yet.
+    alive_until: Option<Instant>,
     over: bool,
     /// Its end is dealt with.
     dealt_with: bool,
 }
 
 impl Current {
-    fn new(number: i64, now: Instant) -> Self {
-        Self { number, alive_until: now, heard: false, over: false, dealt_with: false }
+    fn new(number: i64) -> Self {
+        Self { number, alive_until: None, over: false, dealt_with: false }
     }
 
     /// Whoever learns that others may count this process as dead leaves jobs to them: then this life is over, whatever
     /// arrives later.
     fn is_alive(&mut self, now: Instant) -> bool {
-        let alive = !self.over && now < self.alive_until;
-        self.over |= !alive && self.heard;
-        alive
+        self.over |= self.alive_until.is_some_and(|until| until <= now);
+        !self.over && self.alive_until.is_some()
     }
 }
 
@@ -57,7 +54,7 @@ pub(crate) struct Life {
 
 impl Node {
     pub(crate) fn new(number: i64, name: String, dead_after: Duration) -> Self {
-        Self { name, dead_after, current: Mutex::new(Current::new(number, Instant::now())) }
+        Self { name, dead_after, current: Mutex::new(Current::new(number)) }
     }
 
     /// A number that no other process has, nor this one in another life.
@@ -82,14 +79,13 @@ impl Node {
     fn alive_for(&self, sent: Instant, time: Duration) {
         let mut current = self.current();
         if !current.over {
-            current.alive_until = current.alive_until.max(sent + time);
-            current.heard = true;
+            current.alive_until = current.alive_until.max(Some(sent + time));
         }
     }
 
     /// How long nobody counts this process as dead, whatever happens to its connections.
     pub(crate) fn left(&self, now: Instant) -> Duration {
-        self.current().alive_until.saturating_duration_since(now)
+        self.current().alive_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
     /// Whether nobody can count this process as dead yet. It ends the life in which the answer is no.
@@ -109,8 +105,8 @@ impl Node {
     }
 
     /// Begins another, in which nothing has been heard yet.
-    pub(crate) fn begin(&self, number: i64, now: Instant) {
-        *self.current() = Current::new(number, now);
+    pub(crate) fn begin(&self, number: i64) {
+        *self.current() = Current::new(number);
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -184,7 +180,7 @@ mod tests {
         assert!(!life.goes_on(), "a late answer brought the dead back");
         assert_eq!((node.ended(false, now), node.ended(true, now)), (Some(1), None));
 
-        node.begin(2, now);
+        node.begin(2);
         node.beaten(now);
         assert!(!life.goes_on() && node.life().goes_on());
     }

@@ -122,11 +122,11 @@ impl Shared {
         if !self.node.is_over() {
             return Ok(false);
         }
-        let (before, now) = (self.node.number(), Instant::now());
+        let before = self.node.number();
         let number = self.store.register_node(&self.node.name).await?;
         // A heartbeat that was long under way may have arrived in the meantime; from now on it counts as dead.
         self.store.retire_node(before).await?;
-        self.node.begin(number, now);
+        self.node.begin(number);
         let queue = &*self.store.label;
         log::info!(
             target: logs::QUEUE, queue, node = number;

@@ -17,8 +17,8 @@ pub(crate) const SOONEST: Duration = Duration::from_millis(10);
 /// nobody holds a job: whatever starts to be held later was announced, or due at a time that it knew.
 pub(crate) fn after_sweep(swept: &Swept, poll_interval: Duration) -> Duration {
     let waiting = swept.available.then_some(LOCKED);
-    // Beyond one batch there is more of the same.
     let lapse_in = swept.lapse_in.map(|lapse_in| if lapse_in.is_zero() { LOCKED } else { lapse_in });
+    // Beyond one batch there is more of the same.
     let more = (swept.activated + swept.rescued + swept.failed > 0).then_some(SOONEST);
     [swept.due_in, lapse_in, waiting, more]
         .into_iter()

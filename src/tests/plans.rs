@@ -1,7 +1,5 @@
 //! What the planner makes of the statements that recur: their plans outlive what it knew of the table.
 
-use tokio_postgres::SimpleQueryMessage;
-
 use super::Table;
 use crate::database::{steered_for_once, steered_for_what_recurs};
 
@@ -13,20 +11,21 @@ const TIMES: [&str; 3] = [
     "INSERT INTO jobs (params) VALUES ('{}'); ANALYZE jobs; DELETE FROM jobs",
 ];
 
-/// The lines of a statement's plan, whatever its parameters.
-async fn plan(table: &Table, sql: &str, parameters: usize) -> Vec<String> {
-    let nothing = vec!["NULL"; parameters].join(", ");
-    table.run_sql(&format!("PREPARE recurs AS {sql}")).await;
-    let rows = table.client.simple_query(&format!("EXPLAIN EXECUTE recurs ({nothing})")).await.unwrap();
-    table.run_sql("DEALLOCATE recurs").await;
-    rows.iter().filter_map(line).collect()
+/// So many parameters that tell nothing.
+fn unknown(parameters: usize) -> String {
+    vec!["NULL"; parameters].join(", ")
 }
 
-fn line(message: &SimpleQueryMessage) -> Option<String> {
-    match message {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+/// The lines of a statement's plan with these parameters.
+async fn plan(table: &Table, sql: &str, parameters: &str) -> Vec<String> {
+    table.run_sql(&format!("PREPARE recurs AS {sql}")).await;
+    let rows = table.client.simple_query(&format!("EXPLAIN EXECUTE recurs ({parameters})")).await.unwrap();
+    table.run_sql("DEALLOCATE recurs").await;
+    let line = |message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
-    }
+    };
+    rows.into_iter().filter_map(line).collect()
 }
 
 /// The lines that say so of a scan, each with the one after it.
@@ -49,7 +48,7 @@ async fn a_plan_made_for_an_empty_table_looks_up_what_has_a_key_or_a_place() {
         }
         // What is to be removed, and what is to be started.
         for (sql, parameters, keys) in [claims.concat(), onward.concat(), vec![(&sql.turn, 6, 2)]].concat() {
-            let plan = plan(&table, sql, parameters).await;
+            let plan = plan(&table, sql, &unknown(parameters)).await;
             let text = plan.join("\n");
 
             assert!(!text.contains("Seq Scan on jobs"), "{time}\n{text}");
@@ -61,7 +60,7 @@ async fn a_plan_made_for_an_empty_table_looks_up_what_has_a_key_or_a_place() {
             assert!(by_place.iter().all(|(_, next)| next.contains("TID Cond")), "{time}\n{text}");
         }
         for (sql, parameters, _) in onward.concat() {
-            let plan = plan(&table, sql, parameters).await;
+            let plan = plan(&table, sql, &unknown(parameters)).await;
             let text = plan.join("\n");
 
             assert_eq!(scans(&plan, "using jobs_late_idx").len(), 2, "{time}\n{text}");
@@ -95,10 +94,7 @@ async fn a_heartbeat_and_a_settlement_after_a_flood_look_up_each_job_by_its_key(
         (steered_for_what_recurs(), &sql.settle, settled),
     ] {
         table.run_sql(steering).await;
-        table.run_sql(&format!("PREPARE late AS {sql}")).await;
-        let rows = table.client.simple_query(&format!("EXPLAIN EXECUTE late ({parameters})")).await.unwrap();
-        table.run_sql("DEALLOCATE late").await;
-        let plan: Vec<_> = rows.iter().filter_map(line).collect();
+        let plan = plan(&table, sql, &parameters).await;
         let text = plan.join("\n");
 
         let by_key = scans(&plan, "using jobs_pkey");
