@@ -97,6 +97,11 @@ impl PollerActor {
         }
     }
 
+    /// How many jobs this process has claimed of the queue.
+    fn claimed(&self) -> u64 {
+        self.shared.tally.claimed.load(Ordering::Relaxed)
+    }
+
     /// The answer to a sweep from `since` on, or of everything.
     fn swept(
         &mut self,
@@ -166,7 +171,7 @@ impl Handler<Sweep> for PollerActor {
         self.sweeping = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let begun = Begun { at: Instant::now(), claimed: shared.tally.claimed.load(Ordering::Relaxed) };
+        let begun = Begun { at: Instant::now(), claimed: self.claimed() };
         let everything = std::mem::take(&mut self.everything);
         let since = if everything { None } else { self.reach.next(begun) };
         let sweep = async move { shared.store.sweep_since(since).await };
@@ -192,6 +197,9 @@ impl Handler<Looked> for PollerActor {
             self.sweep_within(due_in, ctx);
         }
         self.sweep_within(wake::follow_up(self.shared.settings.dead_after), ctx);
+        if !self.sweeping && self.reach.has_some_to_pass(self.claimed()) {
+            self.sweep_within(Duration::ZERO, ctx);
+        }
     }
 }
 

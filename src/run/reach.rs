@@ -9,9 +9,9 @@ use crate::store::{Since, Swept};
 /// Whether sweeps look over everything, as they do while that is quick.
 ///
 /// A look over everything passes the index entries of all jobs that have been held since the last one, for they stay until
-/// somebody has passed them, and longer while some transaction may see them. It takes long where those are many, and jobs
-/// wait meanwhile. Then the sweeps in between look on from where the last one ended; those of what has come due do so by
-/// themselves, for a job may come that was due before.
+/// somebody has passed them, and jobs wait meanwhile. So it is taken again before those are many. Where it takes long all
+/// the same, some transaction may see them still, and they stay: then the sweeps in between look on from where the last one
+/// ended; those of what has come due do so by themselves, for a job may come that was due before.
 ///
 /// A process's own long looks take a twentieth of its time, and those of all processes no more together, as long as each
 /// looks often enough.
@@ -40,6 +40,9 @@ pub(crate) struct Begun {
 struct Whole {
     /// How many jobs this process had claimed by then.
     claimed: u64,
+    ended: Instant,
+    /// How many in a row have taken longer than it takes to pass what was new: whatever they passed stays.
+    slow: u32,
     /// When the next may be taken, and when it is due even if it passes many.
     rests: Instant,
     due: Instant,
@@ -48,8 +51,23 @@ struct Whole {
 impl Whole {
     /// When the next is due, if this process and others like it have claimed so many by now.
     fn next(&self, processes: u32, claimed: u64) -> Instant {
-        let passed = claimed.saturating_sub(self.claimed).saturating_mul(processes.into());
-        if passed < MANY { self.rests } else { self.due }
+        if self.has_some_to_pass(claimed) {
+            self.ended
+        // One slow look may have been the disk or the processor.
+        } else if self.slow < 2 || self.more(claimed).saturating_mul(processes.into()) < MANY {
+            self.rests
+        } else {
+            self.due
+        }
+    }
+
+    fn has_some_to_pass(&self, claimed: u64) -> bool {
+        self.slow == 0 && self.more(claimed) >= FEW
+    }
+
+    /// How many more than by then this process has claimed by now.
+    fn more(&self, claimed: u64) -> u64 {
+        claimed.saturating_sub(self.claimed)
     }
 }
 
@@ -60,6 +78,11 @@ impl Reach {
     pub(crate) fn new(poll_interval: Duration, dead_after: Duration) -> Self {
         let often_enough = (poll_interval.min(dead_after), poll_interval.min(SELDOM));
         Self { often_enough, since: None, processes: 1, due: None, whole: None }
+    }
+
+    /// Whether this process has claimed so many jobs by now that a look over everything had better be taken at once.
+    pub(crate) fn has_some_to_pass(&self, claimed: u64) -> bool {
+        self.whole.as_ref().is_some_and(|whole| whole.has_some_to_pass(claimed))
     }
 
     /// Where a sweep is to start that begins now; none means that it looks over everything.
@@ -90,9 +113,11 @@ impl Reach {
             // What is overdue and was left is locked by somebody.
             let left = swept.lapse_in.is_some_and(|lapse_in| lapse_in.is_zero());
             let often_enough = if left { self.often_enough.0 } else { self.often_enough.1 };
-            let rest = self.rest(often_enough, now - begun.at).unwrap_or_default();
+            let took = now - begun.at;
+            let rest = self.rest(often_enough, took).unwrap_or_default();
             let due = now + often_enough.max(rest);
-            self.whole = Some(Whole { claimed: begun.claimed, rests: now + rest, due });
+            let slow = self.slow(took, begun.claimed);
+            self.whole = Some(Whole { claimed: begun.claimed, ended: now, slow, rests: now + rest, due });
             self.due = None;
             return None;
         };
@@ -103,6 +128,14 @@ impl Reach {
         let due = self.due.filter(|_| !since.looks_at_all_that_is_due());
         let whole = self.whole.as_ref().map(|whole| whole.next(self.processes, begun.claimed));
         [whole, due].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
+    }
+
+    /// How many looks over everything in a row have been too slow, with this one that took so long.
+    fn slow(&self, took: Duration, claimed: u64) -> u32 {
+        let (slow, more) = self.whole.as_ref().map_or((0, 0), |whole| (whole.slow, whole.more(claimed)));
+        let explained =
+            QUICK + Duration::from_nanos(more.saturating_mul(self.processes.into()).saturating_mul(PASSED_NS));
+        if took > explained { slow.saturating_add(1) } else { 0 }
     }
 
     /// For how long to let be what took so long, if that was long.
@@ -124,8 +157,15 @@ const QUICK: Duration = Duration::from_millis(20);
 /// Everything is looked over so often at least, for the sake of what nothing tells of.
 const SELDOM: Duration = Duration::from_secs(60);
 
-/// To pass the entries of so many jobs takes longer than that, at a fifth of a microsecond each, of which a job has two.
+/// To pass the entries of so many jobs takes less than half of that, at a fifth of a microsecond each, of which a job has
+/// two.
+const FEW: u64 = 20_000;
+
+/// To pass the entries of so many takes as long as that.
 const MANY: u64 = 50_000;
+
+/// To pass those of one job takes no longer.
+const PASSED_NS: u64 = 500;
 
 #[cfg(test)]
 mod tests {
@@ -193,33 +233,65 @@ mod tests {
     }
 
     #[test]
-    fn what_would_take_long_is_done_once_a_poll_interval() {
+    fn everything_is_looked_over_again_before_there_is_much_to_pass() {
         let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
         let two = Swept { processes: 2, ..swept() };
-        assert_eq!(reach.swept(None, &two, claimed(1_000, now), now), None);
+        let slow = now + QUICK;
+        assert_eq!(reach.swept(None, &two, claimed(1_000, now), slow), None);
+        assert!(!reach.has_some_to_pass(1_000 + FEW - 1));
+        assert!(reach.next(claimed(1_000 + FEW - 1, slow)).is_some(), "it rests");
+        assert!(reach.has_some_to_pass(1_000 + FEW));
+        assert_eq!(reach.next(claimed(1_000 + FEW, slow)), None);
+    }
 
-        assert_eq!(reach.next(claimed(1_000 + MANY / 2 - 1, now)), None);
-        let since = reach.next(claimed(1_000 + MANY / 2, now));
+    #[test]
+    fn what_stays_although_it_was_passed_is_passed_once_a_poll_interval() {
+        let now = Instant::now();
+        let mut reach = stays(Reach::new(MINUTE, MINUTE), now);
+        assert!(!reach.has_some_to_pass(MANY));
+        assert_eq!(reach.next(claimed(MANY - 1, now + rest_after(SLOW))), None);
+        let since = reach.next(claimed(MANY, now + rest_after(SLOW)));
         assert!(since.is_some());
         assert_eq!(reach.swept(since, &swept(), claimed(MANY, now), now), Some(MINUTE));
         assert_eq!(reach.next(claimed(MANY, now + MINUTE)), None);
 
-        let slow = now + QUICK;
-        assert_eq!(reach.swept(None, &two, claimed(0, now), slow), None);
-        assert!(reach.next(claimed(MANY, slow + rest_after(QUICK * 2))).is_some());
-        assert_eq!(reach.next(claimed(0, slow + rest_after(QUICK * 2))), None);
-        assert_eq!(reach.next(claimed(MANY, slow + MINUTE)), None);
+        // Nobody sees it any more.
+        assert_eq!(reach.swept(None, &swept(), claimed(MANY, now), now + QUICK), None);
+        assert!(reach.has_some_to_pass(MANY + FEW));
+    }
+
+    const SLOW: Duration = Duration::from_millis(21);
+
+    /// After two looks which were slow by now, that could not be explained.
+    fn stays(mut reach: Reach, now: Instant) -> Reach {
+        assert_eq!(reach.swept(None, &swept(), at(now - SLOW * 30), now - SLOW * 29), None);
+        assert_eq!(reach.swept(None, &swept(), at(now - SLOW), now), None);
+        reach
+    }
+
+    #[test]
+    fn one_slow_look_is_no_evidence_that_anything_stays() {
+        let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
+        assert_eq!(reach.swept(None, &swept(), at(now), now + SLOW), None);
+        assert!(!reach.has_some_to_pass(MANY));
+        let rested = now + SLOW + rest_after(SLOW);
+        assert_eq!(reach.next(claimed(MANY, rested)), None);
+
+        // It had as many to pass.
+        assert_eq!(reach.swept(None, &swept(), claimed(MANY, rested), rested + SLOW), None);
+        assert!(reach.has_some_to_pass(MANY + FEW));
     }
 
     #[test]
     fn what_somebody_had_locked_is_looked_for_in_time_however_many_jobs_there_are() {
         let (dead_after, now) = (Duration::from_secs(10), Instant::now());
-        let mut reach = Reach::new(MINUTE, dead_after);
+        let mut reach = stays(Reach::new(MINUTE, dead_after), now);
         let locked = Swept { lapse_in: Some(Duration::ZERO), ..swept() };
-        assert_eq!(reach.swept(None, &locked, at(now), now), None);
+        let slow = now + SLOW;
+        assert_eq!(reach.swept(None, &locked, at(now), slow), None);
 
-        assert!(reach.next(claimed(MANY, now + dead_after - Duration::from_millis(1))).is_some());
-        assert_eq!(reach.next(claimed(MANY, now + dead_after)), None);
+        assert!(reach.next(claimed(MANY, slow + dead_after - Duration::from_millis(1))).is_some());
+        assert_eq!(reach.next(claimed(MANY, slow + dead_after)), None);
     }
 
     #[test]
