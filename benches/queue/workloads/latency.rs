@@ -21,9 +21,6 @@ const PAUSE_MS: u64 = 10;
 /// What is asked for where the drain rate was not measured in the same run.
 const RATE_UNLESS_KNOWN: f64 = 5_000.0;
 
-/// More than a round under load writes; what one has written is there for the next.
-const LOG_MB: u32 = 500;
-
 pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
     let jobs = bench.size(1_000, 100);
     field.create("jobs").await?;
@@ -60,48 +57,76 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
 }
 
 pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome {
-    let seconds = bench.size(10.0, 4.0);
-    field.create("jobs").await?;
-    let rate = bench.drain_rate.get().map_or(RATE_UNLESS_KNOWN, |rate| rate / 2.0).round();
-    // A second is left to warm up.
-    let (warm_up, jobs) = (rate as u64, (rate * (seconds + 1.0)) as u64);
-    let load = Duty::Load { rate, warm_up };
-    field.write_log(LOG_MB).await?;
-    let rounds = bench.size(bench.rounds.min(3), 1);
-    let mut contenders =
-        vec![Duty::Work { max_demand: None, handler: Handler::Age }, few_in_flight(1, BareHandler::Age)];
-    let more = Duty::BareSteps { connections: 1, jobs: BATCH, handler: BareHandler::Age };
-    contenders.extend(bench.size(Some(more), None));
-    let series = interleave(rounds, &contenders, async |round, duty| {
-        bench.progress.step(&format!("round {round} of {rounds}, {load}, {duty}"));
-        field.settle().await?;
-        let mut worker = Child::start(&task(field, "jobs", jobs, duty.clone())).await?;
-        let mut generator = Child::start(&task(field, "jobs", jobs, load.clone())).await?;
-        worker.go().await?;
-        generator.go().await?;
-        let sent = generator.until(jobs, &bench.progress).await?;
-        worker.until(jobs, &bench.progress).await?;
-        generator.end().await?;
-        let mut sample = sample(&worker.end().await?)?;
-        sample.insert(OFFERED, jobs as f64 / sent.seconds);
-        Ok(sample)
-    })
-    .await?;
-    let [ours, bare @ ..] = &series[..] else {
-        return Err("the rounds left somebody out".into());
-    };
-    let mut figures = vec![
-        Figure::of(load.to_string(), OFFERED, ours)?,
-        Figure::of(load.to_string(), MEDIAN, ours)?,
-        Figure::of(load.to_string(), NEARLY_ALL, ours)?.asked(Ask::AtMost(10.0)),
-    ];
-    for (duty, bare) in contenders[1..].iter().zip(bare) {
-        for figure in [MEDIAN, NEARLY_ALL] {
-            figures.push(Figure::beside(format!("{load} / {duty}"), figure, ours, bare)?);
-        }
-    }
-    Ok(figures)
+    let mut bare = vec![few_in_flight(1, BareHandler::Age)];
+    bare.extend(bench.size(Some(AS_MANY), None));
+    let load = UnderLoad { seconds: bench.size(10.0, 4.0), rounds: bench.size(bench.rounds.min(3), 1), bare };
+    load.run(bench, field).await
 }
+
+/// Long enough for vacuums, for checkpoints, and for what the operating system had put off.
+pub(super) async fn run_for_minutes(bench: &Bench, field: &Field<'_>) -> Outcome {
+    let load =
+        UnderLoad { seconds: bench.size(120.0, 2.0), rounds: bench.size(bench.rounds.min(2), 1), bare: vec![AS_MANY] };
+    load.run(bench, field).await
+}
+
+/// With as many in flight as the library has unless it is told otherwise.
+const AS_MANY: Duty = Duty::BareSteps { connections: 1, jobs: BATCH, handler: BareHandler::Age };
+
+/// Steady work for so long, for the library and for bare loops beside it.
+struct UnderLoad {
+    seconds: f64,
+    rounds: u32,
+    bare: Vec<Duty>,
+}
+
+impl UnderLoad {
+    async fn run(self, bench: &Bench, field: &Field<'_>) -> Outcome {
+        let Self { seconds, rounds, bare } = self;
+        field.create("jobs").await?;
+        let rate = bench.drain_rate.get().map_or(RATE_UNLESS_KNOWN, |rate| rate / 2.0).round();
+        // A second is left to warm up.
+        let (warm_up, jobs) = (rate as u64, (rate * (seconds + 1.0)) as u64);
+        let load = Duty::Load { rate, warm_up };
+        let case = format!("{load} for {seconds:.0} s");
+        // More than a round writes; what one has written is there for the next.
+        field.write_log((jobs / JOBS_A_MB).try_into().unwrap_or(u32::MAX)).await?;
+        let mut contenders = vec![Duty::Work { max_demand: None, handler: Handler::Age }];
+        contenders.extend(bare);
+        let series = interleave(rounds, &contenders, async |round, duty| {
+            bench.progress.step(&format!("round {round} of {rounds}, {case}, {duty}"));
+            field.settle().await?;
+            let mut worker = Child::start(&task(field, "jobs", jobs, duty.clone())).await?;
+            let mut generator = Child::start(&task(field, "jobs", jobs, load.clone())).await?;
+            worker.go().await?;
+            generator.go().await?;
+            let sent = generator.until(jobs, &bench.progress).await?;
+            worker.until(jobs, &bench.progress).await?;
+            generator.end().await?;
+            let mut sample = sample(&worker.end().await?)?;
+            sample.insert(OFFERED, jobs as f64 / sent.seconds);
+            Ok(sample)
+        })
+        .await?;
+        let [ours, bare @ ..] = &series[..] else {
+            return Err("the rounds left somebody out".into());
+        };
+        let mut figures = vec![
+            Figure::of(case.clone(), OFFERED, ours)?,
+            Figure::of(case.clone(), MEDIAN, ours)?,
+            Figure::of(case.clone(), NEARLY_ALL, ours)?.asked(Ask::AtMost(10.0)),
+        ];
+        for (duty, bare) in contenders[1..].iter().zip(bare) {
+            for figure in [MEDIAN, NEARLY_ALL] {
+                figures.push(Figure::beside(format!("{case} / {duty}"), figure, ours, bare)?);
+            }
+        }
+        Ok(figures)
+    }
+}
+
+/// The library writes less log than a megabyte for so many.
+const JOBS_A_MB: u64 = 800;
 
 /// What the generator came to, whatever it was asked for.
 const OFFERED: &str = "jobs/s offered";

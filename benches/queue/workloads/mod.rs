@@ -68,6 +68,11 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         run: |bench, field| Box::pin(latency::run_under_load(bench, field)),
     },
     Workload {
+        name: "latency-minutes",
+        about: "the same for two minutes, with all that comes by in that time",
+        run: |bench, field| Box::pin(latency::run_for_minutes(bench, field)),
+    },
+    Workload {
         name: "wal",
         about: "WAL a job, and the table's size after many jobs went through, beside the same three steps bare",
         run: |bench, field| Box::pin(wal::run(bench, field)),
