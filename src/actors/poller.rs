@@ -97,9 +97,8 @@ impl PollerActor {
         }
     }
 
-    /// How many jobs this process has claimed of the queue.
-    fn claimed(&self) -> u64 {
-        self.shared.tally.claimed.load(Ordering::Relaxed)
+    fn begun(&self) -> Begun {
+        Begun { at: Instant::now(), claimed: self.shared.tally.claimed.load(Ordering::Relaxed) }
     }
 
     /// The answer to a sweep from `since` on, or of everything.
@@ -171,7 +170,7 @@ impl Handler<Sweep> for PollerActor {
         self.sweeping = true;
         self.again = false;
         let shared = Arc::clone(&self.shared);
-        let begun = Begun { at: Instant::now(), claimed: self.claimed() };
+        let begun = self.begun();
         let everything = std::mem::take(&mut self.everything);
         let since = if everything { None } else { self.reach.next(begun) };
         let sweep = async move { shared.store.sweep_since(since).await };
@@ -193,11 +192,15 @@ impl Handler<Looked> for PollerActor {
     type Result = ();
 
     fn handle(&mut self, Looked { due_in }: Looked, ctx: &mut Self::Context) {
+        if self.failures > 0 {
+            // A sweep that fails where claims do not is not to follow each of them.
+            return;
+        }
         if let Some(due_in) = due_in {
             self.sweep_within(due_in, ctx);
         }
         self.sweep_within(wake::follow_up(self.shared.settings.dead_after), ctx);
-        if !self.sweeping && self.reach.has_some_to_pass(self.claimed()) {
+        if !self.sweeping && self.reach.has_enough_to_pass(self.begun()) {
             self.sweep_within(Duration::ZERO, ctx);
         }
     }

@@ -10,8 +10,8 @@ use crate::store::{Since, Swept};
 ///
 /// A look over everything passes the index entries of all jobs that have been held since the last one, for they stay until
 /// somebody has passed them, and jobs wait meanwhile. So it is taken again before those are many. Where it takes long all
-/// the same, some transaction may see them still, and they stay: then the sweeps in between look on from where the last one
-/// ended; those of what has come due do so by themselves, for a job may come that was due before.
+/// the same, as it does while some transaction may see what was passed, the sweeps in between look on from where the last
+/// one ended; those of what has come due do so by themselves, for a job may come that was due before.
 ///
 /// A process's own long looks take a twentieth of its time, and those of all processes no more together, as long as each
 /// looks often enough.
@@ -25,6 +25,9 @@ pub(crate) struct Reach {
     /// When all that is due is to be looked over next, if not at once.
     due: Option<Instant>,
     whole: Option<Whole>,
+    /// How many looks over everything in a row have taken longer than it takes to pass what was new. What stays is a
+    /// reason for that; one may have been slow because of the disk, the processor or the way to a connection.
+    slow: u32,
 }
 
 /// When a sweep begins.
@@ -40,33 +43,14 @@ pub(crate) struct Begun {
 struct Whole {
     /// How many jobs this process had claimed by then.
     claimed: u64,
-    ended: Instant,
-    /// How many in a row have taken longer than it takes to pass what was new: whatever they passed stays.
-    slow: u32,
     /// When the next may be taken, and when it is due even if it passes many.
     rests: Instant,
     due: Instant,
 }
 
 impl Whole {
-    /// When the next is due, if this process and others like it have claimed so many by now.
-    fn next(&self, processes: u32, claimed: u64) -> Instant {
-        if self.has_some_to_pass(claimed) {
-            self.ended
-        // One slow look may have been the disk or the processor.
-        } else if self.slow < 2 || self.more(claimed).saturating_mul(processes.into()) < MANY {
-            self.rests
-        } else {
-            self.due
-        }
-    }
-
-    fn has_some_to_pass(&self, claimed: u64) -> bool {
-        self.slow == 0 && self.more(claimed) >= FEW
-    }
-
-    /// How many more than by then this process has claimed by now.
-    fn more(&self, claimed: u64) -> u64 {
+    /// How many more this process has claimed by now.
+    fn claimed_since(&self, claimed: u64) -> u64 {
         claimed.saturating_sub(self.claimed)
     }
 }
@@ -77,20 +61,34 @@ impl Reach {
     /// that has died is found at once, unless somebody has it locked.
     pub(crate) fn new(poll_interval: Duration, dead_after: Duration) -> Self {
         let often_enough = (poll_interval.min(dead_after), poll_interval.min(SELDOM));
-        Self { often_enough, since: None, processes: 1, due: None, whole: None }
+        Self { often_enough, since: None, processes: 1, due: None, whole: None, slow: 0 }
     }
 
-    /// Whether this process has claimed so many jobs by now that a look over everything had better be taken at once.
-    pub(crate) fn has_some_to_pass(&self, claimed: u64) -> bool {
-        self.whole.as_ref().is_some_and(|whole| whole.has_some_to_pass(claimed))
+    /// Whether this process has claimed so many jobs by now that everything had better be looked over again.
+    pub(crate) fn has_enough_to_pass(&self, by_now: Begun) -> bool {
+        let enough = |whole: &Whole| whole.rests <= by_now.at && whole.claimed_since(by_now.claimed) >= FEW;
+        !self.is_slow() && self.whole.as_ref().is_some_and(enough)
     }
 
     /// Where a sweep is to start that begins now; none means that it looks over everything.
     pub(crate) fn next(&self, begun: Begun) -> Option<Since> {
-        let whole = self.whole.as_ref()?.next(self.processes, begun.claimed);
+        let whole = self.next_whole(begun.claimed)?;
         let since = self.since.filter(|_| begun.at < whole)?;
         let rests = self.due.is_some_and(|due| begun.at < due);
         Some(if rests { since } else { since.and_all_that_is_due() })
+    }
+
+    /// When everything is looked over next, if not at once and if this process and others like it have claimed so many by
+    /// now.
+    fn next_whole(&self, claimed: u64) -> Option<Instant> {
+        let whole = self.whole.as_ref()?;
+        let many = whole.claimed_since(claimed).saturating_mul(self.processes.into()) >= MANY;
+        Some(if many && self.is_slow() { whole.due } else { whole.rests })
+    }
+
+    /// Whether looks over everything take long however often they are taken.
+    fn is_slow(&self) -> bool {
+        self.slow >= 2
     }
 
     /// A sweep has looked over everything, or from `since` on; when another is needed on that account.
@@ -116,8 +114,11 @@ impl Reach {
             let took = now - begun.at;
             let rest = self.rest(often_enough, took).unwrap_or_default();
             let due = now + often_enough.max(rest);
-            let slow = self.slow(took, begun.claimed);
-            self.whole = Some(Whole { claimed: begun.claimed, ended: now, slow, rests: now + rest, due });
+            if let Some(last) = &self.whole {
+                let new = Duration::from_nanos(last.claimed_since(begun.claimed).saturating_mul(PASSED_NS));
+                self.slow = if took > QUICK + new { self.slow.saturating_add(1) } else { 0 };
+            }
+            self.whole = Some(Whole { claimed: begun.claimed, rests: now + rest, due });
             self.due = None;
             return None;
         };
@@ -126,16 +127,11 @@ impl Reach {
         }
         // One that takes long is no reason to sweep again after itself.
         let due = self.due.filter(|_| !since.looks_at_all_that_is_due());
-        let whole = self.whole.as_ref().map(|whole| whole.next(self.processes, begun.claimed));
-        [whole, due].into_iter().flatten().min().map(|next| next.saturating_duration_since(now))
-    }
-
-    /// How many looks over everything in a row have been too slow, with this one that took so long.
-    fn slow(&self, took: Duration, claimed: u64) -> u32 {
-        let (slow, more) = self.whole.as_ref().map_or((0, 0), |whole| (whole.slow, whole.more(claimed)));
-        let explained =
-            QUICK + Duration::from_nanos(more.saturating_mul(self.processes.into()).saturating_mul(PASSED_NS));
-        if took > explained { slow.saturating_add(1) } else { 0 }
+        [self.next_whole(begun.claimed), due]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|next| next.saturating_duration_since(now))
     }
 
     /// For how long to let be what took so long, if that was long.
@@ -157,15 +153,15 @@ const QUICK: Duration = Duration::from_millis(20);
 /// Everything is looked over so often at least, for the sake of what nothing tells of.
 const SELDOM: Duration = Duration::from_secs(60);
 
-/// To pass the entries of so many jobs takes less than half of that, at a fifth of a microsecond each, of which a job has
-/// two.
+/// To pass the entries of so many jobs takes less than half of what is quick, at a fifth of a microsecond each, of which a
+/// job has two.
 const FEW: u64 = 20_000;
 
-/// To pass the entries of so many takes as long as that.
+/// To pass those of so many takes longer than that.
 const MANY: u64 = 50_000;
 
-/// To pass those of one job takes no longer.
-const PASSED_NS: u64 = 500;
+/// To pass those of one job takes no longer, even where their pages are read from the disk.
+const PASSED_NS: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -235,63 +231,76 @@ mod tests {
     #[test]
     fn everything_is_looked_over_again_before_there_is_much_to_pass() {
         let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
-        let two = Swept { processes: 2, ..swept() };
-        let slow = now + QUICK;
-        assert_eq!(reach.swept(None, &two, claimed(1_000, now), slow), None);
-        assert!(!reach.has_some_to_pass(1_000 + FEW - 1));
-        assert!(reach.next(claimed(1_000 + FEW - 1, slow)).is_some(), "it rests");
-        assert!(reach.has_some_to_pass(1_000 + FEW));
-        assert_eq!(reach.next(claimed(1_000 + FEW, slow)), None);
+        let quick = now + QUICK;
+        assert_eq!(reach.swept(None, &swept(), claimed(1_000, now), quick), None);
+        assert!(!reach.has_enough_to_pass(claimed(1_000 + FEW - 1, quick)));
+        assert!(reach.has_enough_to_pass(claimed(1_000 + FEW, quick)));
+        assert_eq!(reach.next(claimed(1_000 + FEW, quick)), None);
     }
 
     #[test]
     fn what_stays_although_it_was_passed_is_passed_once_a_poll_interval() {
         let now = Instant::now();
-        let mut reach = stays(Reach::new(MINUTE, MINUTE), now);
-        assert!(!reach.has_some_to_pass(MANY));
-        assert_eq!(reach.next(claimed(MANY - 1, now + rest_after(SLOW))), None);
-        let since = reach.next(claimed(MANY, now + rest_after(SLOW)));
+        let mut reach = slow(Reach::new(MINUTE, MINUTE), 2, now);
+        let rested = now + rest_after(SLOW * 2);
+        assert!(!reach.has_enough_to_pass(claimed(MANY, rested)));
+        assert_eq!(reach.next(claimed(MANY / 2 - 1, rested)), None);
+        // As many as this process have been claimed by the other one.
+        let since = reach.next(claimed(MANY / 2, rested));
         assert!(since.is_some());
-        assert_eq!(reach.swept(since, &swept(), claimed(MANY, now), now), Some(MINUTE));
-        assert_eq!(reach.next(claimed(MANY, now + MINUTE)), None);
+        assert_eq!(reach.swept(since, &swept(), claimed(MANY / 2, now), now), Some(MINUTE));
+        assert_eq!(reach.next(claimed(MANY / 2, now + MINUTE)), None);
+    }
 
-        // Nobody sees it any more.
-        assert_eq!(reach.swept(None, &swept(), claimed(MANY, now), now + QUICK), None);
-        assert!(reach.has_some_to_pass(MANY + FEW));
+    #[test]
+    fn everything_is_looked_over_before_there_is_much_once_what_stayed_can_be_passed() {
+        let now = Instant::now();
+        let mut reach = slow(Reach::new(MINUTE, MINUTE), 1, now);
+        let minute = claimed(MANY * 20, now + MINUTE);
+        let explained = minute.at + QUICK + Duration::from_secs(1);
+        reach.swept(None, &swept(), minute, explained + Duration::from_millis(1));
+        assert!(!reach.has_enough_to_pass(claimed(MANY * 40, now + MINUTE * 2)), "nothing explains it");
+
+        let mut reach = slow(Reach::new(MINUTE, MINUTE), 1, now);
+        reach.swept(None, &swept(), minute, explained);
+        let rested = explained + rest_after(explained - minute.at);
+        assert!(!reach.has_enough_to_pass(claimed(MANY * 40, rested - Duration::from_millis(1))), "it rests");
+        assert!(reach.has_enough_to_pass(claimed(MANY * 20 + FEW, rested)));
     }
 
     const SLOW: Duration = Duration::from_millis(21);
 
-    /// After two looks which were slow by now, that could not be explained.
-    fn stays(mut reach: Reach, now: Instant) -> Reach {
-        assert_eq!(reach.swept(None, &swept(), at(now - SLOW * 30), now - SLOW * 29), None);
-        assert_eq!(reach.swept(None, &swept(), at(now - SLOW), now), None);
+    /// After two looks, slow by now, which nothing explains; so many processes take them.
+    fn slow(mut reach: Reach, processes: u32, now: Instant) -> Reach {
+        let swept = Swept { processes, ..swept() };
+        assert_eq!(reach.swept(None, &swept, at(now), now), None);
+        assert_eq!(reach.swept(None, &swept, at(now - SLOW), now), None);
+        assert_eq!(reach.swept(None, &swept, at(now - SLOW), now), None);
         reach
     }
 
     #[test]
-    fn one_slow_look_is_no_evidence_that_anything_stays() {
+    fn one_slow_look_or_the_first_is_no_evidence_that_anything_stays() {
         let (mut reach, now) = (Reach::new(MINUTE, MINUTE), Instant::now());
-        assert_eq!(reach.swept(None, &swept(), at(now), now + SLOW), None);
-        assert!(!reach.has_some_to_pass(MANY));
-        let rested = now + SLOW + rest_after(SLOW);
-        assert_eq!(reach.next(claimed(MANY, rested)), None);
-
-        // It had as many to pass.
-        assert_eq!(reach.swept(None, &swept(), claimed(MANY, rested), rested + SLOW), None);
-        assert!(reach.has_some_to_pass(MANY + FEW));
+        for _ in 0..2 {
+            assert_eq!(reach.swept(None, &swept(), at(now - SLOW), now), None);
+            let rested = claimed(MANY, now + rest_after(SLOW));
+            assert!(reach.has_enough_to_pass(rested));
+            assert_eq!(reach.next(rested), None);
+        }
+        assert_eq!(reach.swept(None, &swept(), at(now - SLOW), now), None);
+        assert!(!reach.has_enough_to_pass(claimed(MANY, now + rest_after(SLOW))));
     }
 
     #[test]
     fn what_somebody_had_locked_is_looked_for_in_time_however_many_jobs_there_are() {
         let (dead_after, now) = (Duration::from_secs(10), Instant::now());
-        let mut reach = stays(Reach::new(MINUTE, dead_after), now);
+        let mut reach = slow(Reach::new(MINUTE, dead_after), 1, now);
         let locked = Swept { lapse_in: Some(Duration::ZERO), ..swept() };
-        let slow = now + SLOW;
-        assert_eq!(reach.swept(None, &locked, at(now), slow), None);
+        assert_eq!(reach.swept(None, &locked, at(now - SLOW), now), None);
 
-        assert!(reach.next(claimed(MANY, slow + dead_after - Duration::from_millis(1))).is_some());
-        assert_eq!(reach.next(claimed(MANY, slow + dead_after)), None);
+        assert!(reach.next(claimed(MANY, now + dead_after - Duration::from_millis(1))).is_some());
+        assert_eq!(reach.next(claimed(MANY, now + dead_after)), None);
     }
 
     #[test]
