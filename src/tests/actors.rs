@@ -186,6 +186,32 @@ async fn what_a_worker_that_panicked_had_not_started_is_available_again() {
     queue.has_exactly_two_slots().await;
 }
 
+/// Each claim tells that something is due; that is not to bring forward what has just failed.
+#[actix::test]
+async fn a_sweep_that_fails_waits_for_its_turn_however_many_claims_succeed() {
+    let queue = Gated::new().await;
+    let refused = "INSERT INTO jobs (params, state, schedule) VALUES ('{}', 'SCHEDULED', now() + interval '1 h');
+                   UPDATE jobs SET schedule = now();
+                   CREATE SEQUENCE tries;
+                   CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+                   BEGIN
+                       PERFORM nextval('tries');
+                       RAISE EXCEPTION 'not this one';
+                   END $$;
+                   CREATE TRIGGER refuse BEFORE UPDATE ON jobs FOR EACH ROW
+                       WHEN (OLD.state = 'SCHEDULED') EXECUTE FUNCTION refuse()";
+    queue.client.batch_execute(refused).await.unwrap();
+    queue.gate.add_permits(40);
+    for _ in 0..40 {
+        queue.enqueue(1).await;
+        queue.until("AVAILABLE", 0).await;
+        queue.until("IN_PROGRESS", 0).await;
+    }
+    let tries: i64 = queue.client.query_typed_one("SELECT last_value FROM tries", &[]).await.unwrap().get(0);
+    assert!((2..=20).contains(&tries), "{tries} tries");
+    assert_eq!(queue.in_state("SCHEDULED").await, 1);
+}
+
 /// A reservation that lapses by itself does so an hour later, and no poll comes sooner.
 #[actix::test]
 async fn what_could_not_be_given_back_is_given_back_at_the_next_try() {
