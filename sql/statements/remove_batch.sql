@@ -1,15 +1,10 @@
 -- Part of each removal of a batch. Guarantees that no two batches wait for each other: each locks its rows by id.
 job_queue_mine AS MATERIALIZED (
-    -- One look into the index a job, whatever the planner knows; under this collation no partial index answers.
     SELECT job.id, job.relation, job.place
       FROM (SELECT * FROM unnest({ids}::bigint[], {leases}::bigint[]) AS wanted (id, lease) ORDER BY id) AS wanted
      CROSS JOIN LATERAL (
                SELECT id, tableoid AS relation, ctid AS place
-                 FROM {table}
-                WHERE id = wanted.id
-                  AND lease = wanted.lease
-                  AND state COLLATE "C" = 'IN_PROGRESS'
-                LIMIT 1
+                 {held}
                   FOR UPDATE) AS job
 ), job_queue_in_place AS (
     -- By its place, which is the row's as long as it is locked.

@@ -1,21 +1,14 @@
 -- Guarantees that an attempt which did not complete leaves its error beside the job, and that only the
 -- process that still holds the job decides what becomes of it. Waits for no lock: a row that somebody has
 -- locked is left, like one that is not there. What is not returned was not settled. Whoever waits for work hears of it.
--- The state is compared under a collation of its own so that rows are found by their ids: the index of what
--- is held looks small, but keeps the entries of jobs long done while some transaction may still see them.
 -- $1 ids, $2 leases, $3 verdicts (RETRY, FAIL, SNOOZE, RETURN), $4 delays in seconds, $5 errors as JSON or null
 WITH mine AS MATERIALIZED (
-    -- One look into the index a job, whatever the planner knows of the table.
     SELECT job.id, job.lease, wanted.verdict, wanted.delay, wanted.error::jsonb AS error
       FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::float8[], $5::text[])
            AS wanted (id, lease, verdict, delay, error)
      CROSS JOIN LATERAL (
                SELECT id, lease
-                 FROM {table}
-                WHERE id = wanted.id
-                  AND lease = wanted.lease
-                  AND state COLLATE "C" = 'IN_PROGRESS'
-                LIMIT 1
+                 {held}
                   FOR UPDATE SKIP LOCKED) AS job
 ), settled AS (
     UPDATE {table} AS job

@@ -4,17 +4,11 @@
 -- not told of as started must not be performed.
 -- $1 ids and $2 leases to remove, $3 ids, $4 leases and $5 execution timeouts in seconds to start, $6 node
 WITH mine AS MATERIALIZED (
-    -- One look into the index a job, whatever the planner knows of the table. The state is compared under a
-    -- collation of its own, so that no partial index answers for it: nobody walks over what others hold or held.
     SELECT job.relation, job.place
       FROM unnest($1::bigint[], $2::bigint[]) AS wanted (id, lease)
      CROSS JOIN LATERAL (
                SELECT tableoid AS relation, ctid AS place
-                 FROM {table}
-                WHERE id = wanted.id
-                  AND lease = wanted.lease
-                  AND state COLLATE "C" = 'IN_PROGRESS'
-                LIMIT 1
+                 {held}
                   FOR UPDATE SKIP LOCKED) AS job
 ), job_queue_removed AS (
     -- By its place, which is the row's as long as it is locked. One that was changed since this statement's snapshot is

@@ -152,6 +152,9 @@ const WAITED: &str = "date_part('epoch', now() - GREATEST(job.schedule, job.inse
 /// Whether a row's place is no other's.
 const UNDIVIDED: &str = include_str!("../../sql/statements/undivided.sql");
 
+/// The row of a wanted job that is performed under its lease.
+const HELD: &str = include_str!("../../sql/statements/held.sql");
+
 /// What a claim sets, how long its jobs have waited for their start, and whether its commit may be lost in a crash.
 #[derive(Clone, Copy)]
 struct Taken {
@@ -227,6 +230,7 @@ fn of_queue(hole: &str, name: &QueueName, kind: ParamsKind) -> Option<String> {
         "failed_literal" => Some(quote_literal(&name.failed_channel())),
         "waited" => Some(WAITED.to_owned()),
         "undivided" => Some(fill(UNDIVIDED.trim_end(), name, kind)),
+        "held" => Some(fill(HELD.trim_end(), name, kind)),
         "params_type" => Some(kind.column_type().to_owned()),
         "params_wire" => Some(kind.wire_type().to_owned()),
         "params_history" => Some(kind.history_column().to_owned()),

@@ -58,7 +58,7 @@ pub(super) async fn run(bench: &Bench, field: &Field<'_>) -> Outcome {
 
 pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome {
     let mut bare = vec![few_in_flight(1, BareHandler::Age)];
-    bare.extend(bench.size(Some(AS_MANY), None));
+    bare.extend(bench.size(Some(TWICE), None));
     let load = UnderLoad { seconds: bench.size(10.0, 4.0), rounds: bench.size(bench.rounds.min(3), 1), bare };
     load.run(bench, field).await
 }
@@ -66,12 +66,12 @@ pub(super) async fn run_under_load(bench: &Bench, field: &Field<'_>) -> Outcome 
 /// Long enough for vacuums, for checkpoints, and for what the operating system had put off.
 pub(super) async fn run_for_minutes(bench: &Bench, field: &Field<'_>) -> Outcome {
     let load =
-        UnderLoad { seconds: bench.size(120.0, 2.0), rounds: bench.size(bench.rounds.min(2), 1), bare: vec![AS_MANY] };
+        UnderLoad { seconds: bench.size(120.0, 2.0), rounds: bench.size(bench.rounds.min(2), 1), bare: vec![TWICE] };
     load.run(bench, field).await
 }
 
-/// With as many in flight as the library has unless it is told otherwise.
-const AS_MANY: Duty = Duty::BareSteps { connections: 1, jobs: BATCH, handler: BareHandler::Age };
+/// With twice as many in flight as the library has unless it is told otherwise.
+const TWICE: Duty = Duty::BareSteps { connections: 1, jobs: BATCH, handler: BareHandler::Age };
 
 /// Steady work for so long, for the library and for bare loops beside it.
 struct UnderLoad {
